@@ -1,0 +1,1 @@
+//! GGUF files: metadata, tensors, block formats; bounded against hostile input.

@@ -1,0 +1,1 @@
+//! Models: tokenizer, chat template, Llama forward pass, sampling.

@@ -1,0 +1,1 @@
+//! The decision log: append, chain, verify and read.

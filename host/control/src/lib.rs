@@ -1,0 +1,1 @@
+//! The control listener: health, readiness, metrics, decisions.

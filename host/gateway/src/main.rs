@@ -1,0 +1,3 @@
+//! Pointsman: the data plane, its life cycle and the command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The plugin runtime: load, verify, snapshot, run, limit and record Wasm components.

@@ -1,0 +1,1 @@
+//! Policy bundles: format, validation, digests, conditions, prices (pure).

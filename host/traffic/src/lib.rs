@@ -1,0 +1,1 @@
+//! Pure: retries, breakers and limits; takes the time, returns actions.

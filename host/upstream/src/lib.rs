@@ -1,0 +1,1 @@
+//! The HTTP client side: connections, egress rules, provider auth, health.

@@ -1,0 +1,1 @@
+//! Pure: dialect codecs, SSE framing, stream release and error bodies.

@@ -1,0 +1,1 @@
+//! Prices the meters of each attempt from the catalogue.

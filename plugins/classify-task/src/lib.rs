@@ -1,0 +1,1 @@
+//! Labels a request with its task, language and complexity.

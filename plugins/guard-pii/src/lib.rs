@@ -1,0 +1,1 @@
+//! Masks, denies or labels personal data in requests and streamed responses.

@@ -1,0 +1,1 @@
+//! Routes to the cheapest healthy target that can do the job.

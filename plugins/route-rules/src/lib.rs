@@ -1,0 +1,1 @@
+//! Routes by ordered conditions, with weights and fallbacks.

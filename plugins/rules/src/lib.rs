@@ -1,0 +1,1 @@
+//! CEL conditions that allow, deny, label or set parameters.

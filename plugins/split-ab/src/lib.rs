@@ -1,0 +1,1 @@
+//! Splits traffic between variants by weight, sticky by conversation.

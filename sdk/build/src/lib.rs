@@ -1,0 +1,1 @@
+//! From a plugin crate to a component: cargo build, then wit-component.

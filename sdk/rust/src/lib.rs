@@ -1,0 +1,1 @@
+//! Write Pointsman plugins in Rust: bindings, export macros, a native test bench.

@@ -1,0 +1,1 @@
+//! Load generator, mock upstream and benchmarks.

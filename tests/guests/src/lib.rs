@@ -1,0 +1,1 @@
+//! Misbehaving plugins for the fault tests.

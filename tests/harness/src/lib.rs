@@ -1,0 +1,1 @@
+//! Real servers on free ports with their own state, for tests.

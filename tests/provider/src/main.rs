@@ -1,0 +1,3 @@
+//! The one fake provider of the tests: scripts, recordings and a ledger.
+
+fn main() {}

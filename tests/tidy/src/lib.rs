@@ -1,0 +1,1 @@
+//! Mechanical house rules, as tests.

@@ -1,0 +1,3 @@
+//! House chores: up, down, test, bench, prove, model.
+
+fn main() {}
