@@ -1,0 +1,162 @@
+//! `pointsman why`: one request told as a story, from its two records.
+
+use std::fmt::Write as _;
+
+use pointsman_domain::Picos;
+use pointsman_domain::decision::{AttemptRecord, Closed, Opened, StepRecord};
+use pointsman_domain::usage::{Amount, CostLine};
+
+/// The phases in order; every one is told, also where nothing ran.
+const PHASES: [&str; 7] = ["authenticate", "pin", "classify", "guard-request", "split", "route", "reserve"];
+
+/// Tells what is known; `closed` is absent while the request runs, or after a crash.
+pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
+    let mut out = String::new();
+    head(&mut out, opened, closed);
+    for phase in PHASES {
+        match phase {
+            "authenticate" => line(&mut out, phase, &format!("key {} of tenant {}", opened.key, opened.tenant)),
+            "pin" => line(&mut out, phase, &format!("policy {}@{} ({})", opened.policy, opened.version, opened.policy_digest)),
+            _ => {
+                let steps: Vec<_> = opened.steps.iter().filter(|step| step.phase == phase).collect();
+                if steps.is_empty() {
+                    line(&mut out, phase, nothing(phase, opened));
+                }
+                for told in steps {
+                    step(&mut out, told);
+                }
+                if phase == "split" && let Some(variant) = &opened.variant {
+                    line(&mut out, "", &format!("variant {variant}"));
+                }
+                if phase == "route" && let Some(plan) = &opened.plan {
+                    let targets = plan.attempts.iter().map(|attempt| attempt.target.as_str()).collect::<Vec<_>>();
+                    line(&mut out, "", &format!("plan {} because {}", targets.join(" > "), plan.reason.code));
+                }
+            }
+        }
+    }
+    let Some(closed) = closed else {
+        line(&mut out, "open", "no `closed` record: it is still running, or the gateway died; its reservation counts");
+        return out;
+    };
+    if closed.attempts.is_empty() {
+        line(&mut out, "execute", "nothing was tried");
+    }
+    for told in &closed.attempts {
+        attempt(&mut out, told);
+    }
+    for phase in ["guard-response", "account"] {
+        let steps: Vec<_> = closed.steps.iter().filter(|step| step.phase == phase).collect();
+        if steps.is_empty() {
+            line(&mut out, phase, "no step ran");
+        }
+        for told in steps {
+            step(&mut out, told);
+        }
+    }
+    for cost in &closed.cost {
+        line(&mut out, "", &cost_line(cost));
+    }
+    let mut total = format!("${}", closed.cost_pico_usd.to_usd_string());
+    if closed.estimated {
+        total.push_str(" (estimated)");
+    }
+    if closed.unpriced {
+        total.push_str(" and lines without a price: the sum is not the whole");
+    }
+    line(&mut out, "cost", &total);
+    let digest = closed.response_digest.map_or_else(|| "no bytes released".to_owned(), |digest| digest.to_string());
+    line(&mut out, "record", &format!("request {}, response {digest} ({} bytes)", opened.request_digest, closed.response_bytes));
+    out
+}
+
+fn head(out: &mut String, opened: &Opened, closed: Option<&Closed>) {
+    let _infallible = writeln!(out, "{}  {} `{}`{}", opened.id, opened.dialect, opened.model, if opened.streaming { " (stream)" } else { "" });
+    let Some(closed) = closed else { return };
+    let outcome = serde_json::to_value(closed.outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    let by = closed.target.as_deref().map_or_else(String::new, |target| format!(" by {target}"));
+    let first = closed.ttft_us.map_or_else(String::new, |us| format!(", first content after {}", time(us * 1000)));
+    let _infallible = writeln!(out, "{outcome} {}{by} in {}{first}, ${}", closed.status, time(closed.total_us * 1000), closed.cost_pico_usd.to_usd_string());
+    if let (Some(code), Some(message)) = (&closed.error, &closed.error_message) {
+        let _infallible = writeln!(out, "{code}: {message}");
+    }
+    out.push('\n');
+}
+
+fn nothing(phase: &str, opened: &Opened) -> &'static str {
+    match phase {
+        "route" if opened.plan.is_some() => "no router; the policy's default plan",
+        "route" => "not reached",
+        "reserve" if opened.plan.is_some() => "no accountant: unpriced",
+        "reserve" => "not reached",
+        _ => "no step ran",
+    }
+}
+
+fn line(out: &mut String, phase: &str, text: &str) {
+    let _infallible = writeln!(out, "  {phase:<15} {text}");
+}
+
+fn step(out: &mut String, step: &StepRecord) {
+    let mut text = format!("{} [{}] {}", step.id, step.plugin, step.verdict);
+    if !step.detail.is_empty() {
+        let _infallible = write!(text, ": {}", step.detail);
+    }
+    if step.digest.is_some() {
+        let _infallible = write!(text, "  ({}, {} fuel", time(step.time_ns), step.fuel);
+        if step.pushes > 0 {
+            let _infallible = write!(text, ", {} pushes", step.pushes);
+        }
+        text.push_str(if step.fresh { ", fresh)" } else { ", pooled)" });
+    }
+    if let Some(fault) = &step.fault {
+        let _infallible = write!(text, "  fault {}", fault.kind.as_str());
+    }
+    if let Some(on_fault) = &step.on_fault {
+        let _infallible = write!(text, ", so the policy says {on_fault}");
+    }
+    line(out, &step.phase, &text);
+}
+
+fn attempt(out: &mut String, attempt: &AttemptRecord) {
+    let mut text = format!("{} -> {} ({}) {}", attempt.index + 1, attempt.target, attempt.model, attempt.outcome);
+    if let Some(status) = attempt.status {
+        let _infallible = write!(text, " {status}");
+    }
+    let _infallible = write!(text, " in {}", time(attempt.total_us * 1000));
+    if let Some(us) = attempt.ttft_us {
+        let _infallible = write!(text, ", first content after {}", time(us * 1000));
+    }
+    if !attempt.detail.is_empty() {
+        let _infallible = write!(text, ": {}", attempt.detail);
+    }
+    line(out, "execute", &text);
+    if !attempt.meters.is_empty() {
+        let meters = attempt.meters.iter().map(|meter| {
+            format!("{} {}{}", meter.quantity, meter.unit, if meter.estimated { " (estimated)" } else { "" })
+        });
+        line(out, "", &meters.collect::<Vec<_>>().join(", "));
+    }
+}
+
+fn cost_line(cost: &CostLine) -> String {
+    let amount = match cost.amount {
+        Amount::Exact(picos) => money(picos),
+        Amount::Estimated(picos) => format!("{} (estimated)", money(picos)),
+        Amount::Unpriced => "unpriced".to_owned(),
+    };
+    format!("attempt {}: {} {} = {amount}", cost.attempt + 1, cost.quantity, cost.unit)
+}
+
+fn money(picos: Picos) -> String {
+    format!("${}", picos.to_usd_string())
+}
+
+/// Nanoseconds for people.
+fn time(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{ns} ns"),
+        10_000..10_000_000 => format!("{} µs", ns / 1000),
+        _ => format!("{} ms", ns / 1_000_000),
+    }
+}

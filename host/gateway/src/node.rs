@@ -1,0 +1,201 @@
+//! One node: its settings, its state folder, and everything that its threads share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+use pointsman_audit::{Chain, ChainConfig};
+use pointsman_domain::decision::Record;
+use pointsman_plugin::{Runtime, RuntimeConfig};
+use pointsman_policy::config::{SecretRef, StaticConfig};
+use pointsman_telemetry::Metrics;
+use pointsman_upstream::EgressRules;
+use secrecy::SecretString;
+
+use crate::bundle;
+use crate::pipeline::epoch_ms;
+use crate::snapshot::Snapshot;
+use crate::tenants::Directory;
+
+/// The static configuration and the places it names, resolved against its own folder's parent for `.pointsman`.
+pub(crate) struct Settings {
+    pub(crate) config: StaticConfig,
+}
+
+impl Settings {
+    /// Reads a configuration file; without one every key has its default.
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let config = match file {
+            None => StaticConfig::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let name = path.display().to_string();
+                pointsman_policy::document::parse(&name, &text).map_err(|error| anyhow::anyhow!("{error}"))?
+            }
+        };
+        Ok(Self { config })
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        PathBuf::from(&self.config.state)
+    }
+
+    pub(crate) fn tenants_file(&self) -> PathBuf {
+        match &self.config.keys.file {
+            Some(path) => PathBuf::from(path),
+            None => self.state().join("tenants.toml"),
+        }
+    }
+
+    pub(crate) fn decisions_dir(&self) -> PathBuf {
+        self.state().join("decisions")
+    }
+
+    /// The node's pepper; made on first use where it is a file that is not there yet.
+    pub(crate) fn pepper(&self) -> anyhow::Result<Vec<u8>> {
+        let secret = match &self.config.keys.pepper {
+            Some(reference) => secret_or_new(reference, "keys.pepper")?,
+            None => file_or_new(&self.state().join("pepper"))?,
+        };
+        Ok(secret.into_bytes())
+    }
+
+    fn admin_token(&self) -> anyhow::Result<String> {
+        match &self.config.control.token {
+            Some(reference) => secret_or_new(reference, "control.token"),
+            None => file_or_new(&self.state().join("admin-token")),
+        }
+    }
+}
+
+/// The value behind a reference; the reference is named in errors, the value never.
+pub(crate) fn secret(reference: &SecretRef, key: &str) -> anyhow::Result<SecretString> {
+    match reference {
+        SecretRef::Env(name) => match std::env::var(name) {
+            Ok(value) => Ok(SecretString::from(value)),
+            Err(_) => bail!("{key} names the environment variable {name}, which is not set"),
+        },
+        SecretRef::File(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("{key} names the file {path}"))?;
+            Ok(SecretString::from(text.trim().to_owned()))
+        }
+    }
+}
+
+fn secret_or_new(reference: &SecretRef, key: &str) -> anyhow::Result<String> {
+    use secrecy::ExposeSecret as _;
+    match reference {
+        SecretRef::File(path) => file_or_new(Path::new(path)),
+        SecretRef::Env(_) => Ok(secret(reference, key)?.expose_secret().to_owned()),
+    }
+}
+
+/// A secret file, made with 256 random bits and mode 0600 where it is missing.
+fn file_or_new(path: &Path) -> anyhow::Result<String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => bail!("{} is empty; remove it to have a new secret made", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).context("the operating system gives no random bytes")?;
+    let secret = hex::encode(bytes);
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(secret.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(secret)
+}
+
+/// Whether the node serves.
+#[derive(Default)]
+pub(crate) struct Ready(AtomicBool);
+
+impl Ready {
+    pub(crate) fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+}
+
+impl pointsman_control::Readiness for Ready {
+    fn not_ready(&self) -> Option<String> {
+        (!self.0.load(Ordering::Acquire)).then(|| "starting or draining".to_owned())
+    }
+}
+
+/// Everything that the node's threads share.
+pub(crate) struct Node {
+    pub(crate) config: Arc<StaticConfig>,
+    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(crate) tenants: Arc<Directory>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) egress: EgressRules,
+    pub(crate) admin_token: SecretString,
+    pub(crate) in_flight: Arc<AtomicU32>,
+    pub(crate) epoch: Instant,
+    pub(crate) ready: Arc<Ready>,
+    decisions_dir: PathBuf,
+}
+
+impl Node {
+    /// Loads configuration, tenants, plugins and policies. What is broken is refused here, before any listener.
+    pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
+        let settings = Settings::load(file)?;
+        pointsman_telemetry::init(settings.config.telemetry.log, None).context("cannot start logging")?;
+        let state = settings.state();
+        std::fs::create_dir_all(&state).with_context(|| format!("cannot make the state folder {}", state.display()))?;
+        let tenants = Directory::open(settings.tenants_file(), settings.pepper()?)?;
+        let runtime = Runtime::new(RuntimeConfig { compile_cache_dir: Some(state.join("compiled")), ..RuntimeConfig::default() })
+            .context("cannot start the plugin runtime")?;
+        let snapshot = bundle::build(&settings, &runtime, &tenants.policies()?)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.generation(snapshot.generation);
+        let egress = bundle::egress(&settings.config)?;
+        Ok(Self {
+            decisions_dir: settings.decisions_dir(),
+            admin_token: SecretString::from(settings.admin_token()?),
+            config: Arc::new(settings.config),
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            tenants: Arc::new(tenants),
+            metrics,
+            egress,
+            in_flight: Arc::default(),
+            epoch: Instant::now(),
+            ready: Arc::default(),
+        })
+    }
+
+    /// Data-plane threads: as configured, else one a core.
+    pub(crate) fn workers(&self) -> usize {
+        self.config.data.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |workers| workers as usize)
+    }
+
+    pub(crate) fn decisions_dir(&self) -> PathBuf {
+        self.decisions_dir.clone()
+    }
+
+    /// A worker's own chain, recovered if the last process died.
+    pub(crate) fn open_chain(&self, index: usize) -> anyhow::Result<Chain> {
+        let name = format!("worker-{index}");
+        let (mut chain, recovery) = Chain::open(&self.decisions_dir, &name, ChainConfig::default())
+            .with_context(|| format!("cannot open the decision log {name} in {}", self.decisions_dir.display()))?;
+        if recovery.cut_bytes > 0 || !recovery.unclosed.is_empty() {
+            tracing::warn!(chain = %name, cut_bytes = recovery.cut_bytes, unclosed = recovery.unclosed.len(), "recovered after a crash");
+        }
+        let started = Record::Started { at_ms: epoch_ms(), version: env!("CARGO_PKG_VERSION").to_owned() };
+        chain.append(&started).context("cannot append to the decision log")?;
+        Ok(chain)
+    }
+}

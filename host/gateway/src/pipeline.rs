@@ -1,0 +1,77 @@
+//! The life of a request, a line a phase. The names are those of the WIT, the metrics and the decision records.
+//!
+//! Promises: one snapshot from the first phase to the last byte; an `opened` record before the first upstream byte and
+//! a `closed` one before the last client byte; failover only before the first released content byte.
+
+mod account;
+mod admit;
+mod decide;
+mod exchange;
+mod execute;
+mod guards;
+
+use std::rc::Rc;
+
+use http::request::Parts;
+use hyper::body::Incoming;
+use pointsman_domain::decision::Outcome;
+use pointsman_domain::{ErrorKind, GatewayError};
+
+use crate::reply::Reply;
+use crate::worker::Worker;
+
+pub(crate) use exchange::{Exchange, epoch_ms};
+
+/// Why a request ended without a whole answer.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// An error for the caller.
+    Error(Box<GatewayError>),
+    /// The caller went away.
+    Gone,
+}
+
+impl From<GatewayError> for Stop {
+    fn from(error: GatewayError) -> Self {
+        Self::Error(Box::new(error))
+    }
+}
+
+impl From<crate::reply::Gone> for Stop {
+    fn from(_: crate::reply::Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// Serves one chat completion from its first byte to its records.
+pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply: Reply) {
+    let mut exchange = Exchange::new(worker, reply);
+    let ended = phases(&mut exchange, &parts, body).await;
+    let outcome = match &ended {
+        Ok(outcome) => *outcome,
+        Err(Stop::Gone) => Outcome::Cancelled,
+        Err(Stop::Error(error)) if error.kind == ErrorKind::PolicyDenied => Outcome::Denied,
+        Err(Stop::Error(_)) => Outcome::Error,
+    };
+    let error = match ended {
+        Err(Stop::Error(error)) => Some(*error),
+        Ok(_) | Err(Stop::Gone) => None,
+    };
+    exchange.account().await;
+    exchange.record(outcome, error.as_ref());
+    exchange.finish(error).await;
+}
+
+async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Result<Outcome, Stop> {
+    exchange.authenticate(parts)?;
+    exchange.pin()?;
+    exchange.gate()?;
+    exchange.parse(parts, body).await?;
+    exchange.select(parts)?;
+    exchange.classify().await?;
+    exchange.guard_request().await?;
+    exchange.split().await?;
+    exchange.route().await?;
+    exchange.reserve().await?;
+    exchange.execute().await
+}

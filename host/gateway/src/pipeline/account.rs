@@ -1,0 +1,49 @@
+//! Account: meters → cost lines, by the policy's accountants.
+
+use pointsman_domain::usage::{Amount, CostLine};
+
+use super::Exchange;
+use super::decide::{failed, ran};
+use crate::snapshot::Phase;
+
+impl Exchange {
+    /// Prices what was used. Without an accountant, or after its failure, every line says `unpriced`.
+    pub(crate) async fn account(&mut self) {
+        if self.usages.is_empty() || self.policy.is_none() {
+            return;
+        }
+        let policy = self.policy();
+        let usages = std::mem::take(&mut self.usages);
+        for step in policy.steps(Phase::Account) {
+            if !self.applies(step) {
+                continue;
+            }
+            let call = self.call("account");
+            let outcome = step.step.account(&call, &usages).await;
+            drop(call);
+            self.worker.metrics.step("account", &step.plugin, outcome.stats.time_ns, None);
+            match outcome.result {
+                Ok(lines) => {
+                    self.later_steps.push(ran(step, &outcome.stats, "cost", format!("{} lines", lines.len())));
+                    self.cost = lines;
+                    break;
+                }
+                // The answer has gone out: `deny` can only mean that nothing is priced, loudly.
+                Err(failure) => self.later_steps.push(failed(step, &outcome.stats, failure).0),
+            }
+        }
+        if self.cost.is_empty() {
+            for usage in &usages {
+                let line = |meter: &pointsman_domain::usage::Meter| CostLine {
+                    attempt: usage.attempt,
+                    unit: meter.unit.clone(),
+                    quantity: meter.quantity,
+                    amount: Amount::Unpriced,
+                    attributes: Vec::new(),
+                };
+                self.cost.extend(usage.meters.iter().map(line));
+            }
+        }
+        self.usages = usages;
+    }
+}

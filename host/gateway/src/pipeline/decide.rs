@@ -1,0 +1,382 @@
+//! The deciding phases: classify, guard-request, split, route, reserve.
+
+use std::sync::Arc;
+
+use pointsman_domain::decision::StepRecord;
+use pointsman_domain::plan::{CandidatePool, Plan, PlannedAttempt};
+use pointsman_domain::request::{Edit, Verdict};
+use pointsman_domain::usage::{Amount, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
+use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
+use pointsman_plugin::{CallStats, StepFailure};
+
+use super::{Exchange, Stop};
+use crate::limits;
+use crate::snapshot::{LiveStep, OnFault, Phase};
+
+/// What a failed step means for the request.
+pub(super) enum AfterFault {
+    /// On without it: `skip` and `fallback`.
+    Go,
+    /// The request ends.
+    Deny(GatewayError),
+}
+
+/// The record of a step that ran.
+pub(super) fn ran(step: &LiveStep, stats: &CallStats, verdict: &str, detail: String) -> StepRecord {
+    StepRecord {
+        id: step.id.clone(),
+        phase: step.phase.as_str().to_owned(),
+        plugin: step.plugin.clone(),
+        digest: Some(step.digest),
+        verdict: verdict.to_owned(),
+        detail,
+        time_ns: stats.time_ns,
+        fuel: stats.fuel,
+        host_calls: stats.host_calls,
+        pushes: stats.pushes,
+        fresh: stats.fresh,
+        fault: None,
+        on_fault: None,
+        imports_digest: Some(stats.imports_digest),
+    }
+}
+
+/// The record of a step that failed, and what its `on-fault` makes of it.
+pub(super) fn failed(step: &LiveStep, stats: &CallStats, failure: StepFailure) -> (StepRecord, AfterFault) {
+    let (verdict, detail, fault) = match failure {
+        StepFailure::Fault(fault) => ("fault", fault.detail.clone(), Some(fault)),
+        StepFailure::Plugin(error) => ("error", error.to_string(), None),
+    };
+    let mut record = ran(step, stats, verdict, detail);
+    record.on_fault = Some(step.on_fault.as_str().to_owned());
+    record.fault.clone_from(&fault);
+    let after = match step.on_fault {
+        OnFault::Skip | OnFault::Fallback => AfterFault::Go,
+        OnFault::Deny => {
+            let why = fault.as_ref().map_or("an error of its own", |fault| fault.kind.as_str());
+            let message = format!("step `{}` of the policy failed ({why}) and is set to deny; ask the operator", step.id);
+            let mut error = GatewayError::new(ErrorKind::StepFailed, message);
+            error.fault = fault;
+            AfterFault::Deny(error)
+        }
+    };
+    (record, after)
+}
+
+/// A fault that the host finds in a result.
+fn contract(step: &LiveStep, detail: String) -> StepFailure {
+    StepFailure::Fault(Fault { plugin: step.plugin.clone(), kind: FaultKind::Contract, detail })
+}
+
+impl Exchange {
+    /// Whether a step's `when` holds. An error runs guards and skips others.
+    pub(super) fn applies(&mut self, step: &LiveStep) -> bool {
+        let Some(when) = &step.when else { return true };
+        let (holds, detail) = match when.eval(&self.view, self.variant.as_deref()) {
+            Ok(holds) => (holds, "when is false".to_owned()),
+            Err(error) => (step.phase.is_guard(), format!("when failed: {error}")),
+        };
+        if !holds {
+            let record = StepRecord {
+                id: step.id.clone(),
+                phase: step.phase.as_str().to_owned(),
+                plugin: step.plugin.clone(),
+                verdict: "skipped".to_owned(),
+                detail,
+                ..StepRecord::default()
+            };
+            let steps = if step.phase.is_late() { &mut self.later_steps } else { &mut self.steps };
+            steps.push(record);
+        }
+        holds
+    }
+
+    fn note(&mut self, step: &LiveStep, stats: &CallStats, verdict: &str, detail: String) {
+        self.worker.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, None);
+        self.steps.push(ran(step, stats, verdict, detail));
+    }
+
+    fn note_failure(&mut self, step: &LiveStep, stats: &CallStats, failure: StepFailure) -> Result<(), GatewayError> {
+        let (record, after) = failed(step, stats, failure);
+        let kind = record.fault.as_ref().map(|fault| fault.kind);
+        self.worker.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, kind);
+        self.steps.push(record);
+        match after {
+            AfterFault::Go => Ok(()),
+            AfterFault::Deny(error) => Err(error),
+        }
+    }
+
+    /// Labels: task, language, complexity, …
+    pub(super) async fn classify(&mut self) -> Result<(), Stop> {
+        let policy = self.policy();
+        for step in policy.steps(Phase::Classify) {
+            if !self.applies(step) {
+                continue;
+            }
+            let call = self.call("classify");
+            let ran = step.step.classify(&call).await;
+            drop(call);
+            match ran.result {
+                Ok(labels) => {
+                    let detail = labels.iter().map(|label| format!("{}={}", label.key, plain(&label.value)));
+                    let detail = detail.collect::<Vec<_>>().join(" ");
+                    self.note(step, &ran.stats, "labels", detail);
+                    Arc::make_mut(&mut self.view).add_labels(labels);
+                }
+                Err(failure) => self.note_failure(step, &ran.stats, failure)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Pass, edit, deny; each guard sees its predecessor's output.
+    pub(super) async fn guard_request(&mut self) -> Result<(), Stop> {
+        let policy = self.policy();
+        for step in policy.steps(Phase::GuardRequest) {
+            if !self.applies(step) {
+                continue;
+            }
+            let call = self.call("guard-request");
+            let ran = step.step.check_request(&call).await;
+            drop(call);
+            let checked = match ran.result {
+                Ok(checked) => checked,
+                Err(failure) => {
+                    self.note_failure(step, &ran.stats, failure)?;
+                    continue;
+                }
+            };
+            let labels = checked.labels.iter().map(|label| format!("{}={}", label.key, plain(&label.value)));
+            let labels = labels.collect::<Vec<_>>().join(" ");
+            Arc::make_mut(&mut self.view).add_labels(checked.labels);
+            match checked.verdict {
+                Verdict::Pass => self.note(step, &ran.stats, "pass", labels),
+                Verdict::Deny(reason) => {
+                    self.note(step, &ran.stats, "deny", reason.code.clone());
+                    return Err(denied(&reason).into());
+                }
+                Verdict::Edit(edits) => match self.chat_request().edit(&edits) {
+                    Ok(edited) => {
+                        let texts = edits.iter().filter(|edit| matches!(edit, Edit::Text(_))).count();
+                        let detail = format!("{texts} text edits, {} settings {labels}", edits.len() - texts);
+                        self.note(step, &ran.stats, "edit", detail.trim_end().to_owned());
+                        self.chat = Some(edited);
+                        self.refresh_view();
+                    }
+                    Err(error) => self.note_failure(step, &ran.stats, contract(step, error.to_string()))?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// A/B variant, sticky by conversation.
+    pub(super) async fn split(&mut self) -> Result<(), Stop> {
+        let policy = self.policy();
+        self.variant = policy.variants.first().cloned();
+        for step in policy.steps(Phase::Split) {
+            if !self.applies(step) {
+                continue;
+            }
+            let bucket = self.bucket(&step.id);
+            let call = self.call("split");
+            let ran = step.step.split(&call, bucket).await;
+            drop(call);
+            let known = |variant: &String| policy.variants.contains(variant);
+            match ran.result {
+                Ok(variant) if known(&variant) => {
+                    self.note(step, &ran.stats, "variant", variant.clone());
+                    self.variant = Some(variant);
+                }
+                Ok(_) => self.note_failure(
+                    step,
+                    &ran.stats,
+                    contract(step, format!("variant is none of: {}", policy.variants.join(", "))),
+                )?,
+                Err(failure) => self.note_failure(step, &ran.stats, failure)?,
+            }
+        }
+        if let Some(variant) = self.variant.clone() {
+            Arc::make_mut(&mut self.view).set_field("variant", variant);
+        }
+        Ok(())
+    }
+
+    /// Routers are asked in order until one returns attempts; at last the default plan.
+    pub(super) async fn route(&mut self) -> Result<(), Stop> {
+        let policy = self.policy();
+        let pool = Arc::new(self.pool());
+        for step in policy.steps(Phase::Route) {
+            if !self.applies(step) {
+                continue;
+            }
+            let call = self.call("route");
+            let ran = step.step.route(&call, Arc::clone(&pool)).await;
+            drop(call);
+            match ran.result {
+                Ok(plan) if plan.attempts.is_empty() => self.note(step, &ran.stats, "abstain", plan.reason.code),
+                Ok(plan) => {
+                    if let Some(stranger) = plan.attempts.iter().find(|attempt| !pool.names.contains(&attempt.target)) {
+                        let detail = format!("target `{}` is no candidate", clip(&stranger.target));
+                        self.note_failure(step, &ran.stats, contract(step, detail))?;
+                        continue;
+                    }
+                    let targets = plan.attempts.iter().map(|attempt| attempt.target.as_str()).collect::<Vec<_>>();
+                    let detail = format!("{} ({})", targets.join(" > "), plan.reason.code);
+                    self.note(step, &ran.stats, "plan", detail);
+                    self.plan = Some(plan);
+                    return Ok(());
+                }
+                Err(failure) => self.note_failure(step, &ran.stats, failure)?,
+            }
+        }
+        let preferred = policy.default_plan.iter().filter(|name| pool.names.contains(name));
+        let mut targets: Vec<String> = preferred.cloned().collect();
+        if targets.is_empty() {
+            targets.clone_from(&pool.names);
+        }
+        let attempts = targets.into_iter().map(|target| PlannedAttempt { target, attributes: Vec::new() }).collect();
+        let reason = Reason {
+            code: "default-plan".to_owned(),
+            detail: "no router returned attempts".to_owned(),
+            attributes: Vec::new(),
+        };
+        self.plan = Some(Plan { attempts, reason, attributes: Vec::new() });
+        Ok(())
+    }
+
+    /// The candidates of the requested model, by column.
+    fn pool(&self) -> CandidatePool {
+        let policy = self.policy();
+        let targets: Vec<_> = self.candidates.iter().map(|&index| &policy.targets[index]).collect();
+        let now = self.worker.monotonic_ms();
+        let column = |key: &str, value: &dyn Fn(&crate::snapshot::TargetLive) -> Option<Value>| {
+            (key.to_owned(), targets.iter().map(|target| value(target)).collect())
+        };
+        let rate = |target: &crate::snapshot::TargetLive, unit: &str| {
+            let rates = policy.price_book.get(&target.name)?;
+            let base = rates.iter().find(|rate| rate.unit == unit && rate.above_input_tokens == 0)?;
+            Some(Value::Integer(base.pico_usd))
+        };
+        CandidatePool {
+            names: targets.iter().map(|target| target.name.clone()).collect(),
+            columns: vec![
+                column("price-input-pico-usd", &|target| rate(target, INPUT_TOKENS)),
+                column("price-output-pico-usd", &|target| rate(target, OUTPUT_TOKENS)),
+                column("context-tokens", &|target| target.context_tokens.map(|n| Value::Integer(i64::from(n)))),
+                column("max-output-tokens", &|target| target.max_output_tokens.map(|n| Value::Integer(i64::from(n)))),
+                column("capabilities", &|target| Some(Value::Texts(target.capabilities.clone()))),
+                column("quality", &|target| target.quality.map(Value::Number)),
+                column("region", &|target| target.region.clone().map(Value::Text)),
+                column("healthy", &|target| Some(Value::Flag(target.health.healthy(now)))),
+                column("ttft-p50-ms", &|target| target.health.ttft_p50_ms().map(Value::Number)),
+                column("ttft-p95-ms", &|target| target.health.ttft_p95_ms().map(Value::Number)),
+                column("error-rate", &|target| target.health.error_rate().map(Value::Number)),
+                column("in-flight", &|target| Some(Value::Integer(i64::from(target.health.in_flight())))),
+            ],
+        }
+    }
+
+    /// Worst-case cost of the plan, asked of the accountants; then `opened`, durable before any upstream byte.
+    pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
+        let policy = self.policy();
+        let usages = self.planned_usages();
+        for step in policy.steps(Phase::Account) {
+            if !self.applies(step) {
+                continue;
+            }
+            let call = self.call("reserve");
+            let ran = step.step.account(&call, &usages).await;
+            drop(call);
+            match ran.result {
+                Ok(lines) => {
+                    let mut by_attempt = vec![Picos(0); usages.len()];
+                    for line in &lines {
+                        if let (Amount::Exact(picos) | Amount::Estimated(picos), Some(sum)) =
+                            (line.amount, by_attempt.get_mut(line.attempt as usize))
+                        {
+                            *sum += picos;
+                        }
+                    }
+                    // Attempts before the commit point may all be billed, so the reservation is their sum.
+                    let reserved: Picos = by_attempt.into_iter().sum();
+                    let mut record = super::decide::ran(step, &ran.stats, "cost", format!("at most ${}", reserved.to_usd_string()));
+                    "reserve".clone_into(&mut record.phase);
+                    self.steps.push(record);
+                    self.reserved = Some(reserved);
+                    break;
+                }
+                Err(failure) => {
+                    let (mut record, after) = failed(step, &ran.stats, failure);
+                    "reserve".clone_into(&mut record.phase);
+                    self.steps.push(record);
+                    if let AfterFault::Deny(error) = after {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        self.open_record()?;
+        Ok(())
+    }
+
+    fn planned_usages(&self) -> Vec<Usage> {
+        let policy = self.policy();
+        let plan = self.plan.as_ref().expect("`route` ran before");
+        let chat = self.chat_request();
+        let input = self.view.field("input-tokens-estimate").and_then(Value::as_integer).unwrap_or(0);
+        let choices = u64::from(chat.n().max(1));
+        let usage = |(index, attempt): (usize, &PlannedAttempt)| {
+            let target = policy.target(&attempt.target);
+            let cap = target.and_then(|target| target.max_output_tokens).map(u64::from);
+            let asked = chat.max_output_tokens();
+            let output = match (asked, cap) {
+                (Some(asked), Some(cap)) => asked.min(cap),
+                (Some(asked), None) => asked,
+                (None, Some(cap)) => cap,
+                (None, None) => limits::OUTPUT_TOKENS_ASSUMED,
+            };
+            let meter = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
+            Usage {
+                attempt: u32::try_from(index).unwrap_or(u32::MAX),
+                target: attempt.target.clone(),
+                outcome: "planned".to_owned(),
+                meters: vec![
+                    meter(INPUT_TOKENS, u64::try_from(input).unwrap_or(0)),
+                    meter(OUTPUT_TOKENS, output.saturating_mul(choices)),
+                ],
+                attributes: Vec::new(),
+            }
+        };
+        plan.attempts.iter().enumerate().map(usage).collect()
+    }
+}
+
+/// A guard's refusal in the caller's terms.
+fn denied(reason: &Reason) -> GatewayError {
+    let attribute = |key: &str| reason.attributes.iter().find(|attribute| attribute.key == key).map(|a| &a.value);
+    let message = attribute("user-message").and_then(Value::as_text).unwrap_or(&reason.detail);
+    let mut error = GatewayError::new(ErrorKind::PolicyDenied, format!("{message} ({})", reason.code));
+    error.status = attribute("status")
+        .and_then(Value::as_integer)
+        .and_then(|status| u16::try_from(status).ok())
+        .filter(|status| (400..500).contains(status));
+    error
+}
+
+/// A value as it stands in a record's detail.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Text(text) => clip(text).to_owned(),
+        Value::Texts(texts) => format!("{} values", texts.len()),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Number(number) => format!("{number:.2}"),
+        Value::Flag(flag) => flag.to_string(),
+    }
+}
+
+/// At most 64 bytes, on a UTF-8 border.
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(64)]
+}

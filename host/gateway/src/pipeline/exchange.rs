@@ -1,0 +1,269 @@
+//! What is known of one request while it is served, and the record of it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record, StepRecord};
+use pointsman_domain::plan::Plan;
+use pointsman_domain::usage::{Amount, CostLine, Usage};
+use pointsman_domain::{Digest, GatewayError, Picos, RequestId, RequestView};
+use pointsman_plugin::Call;
+use pointsman_wire::openai;
+use sha2::{Digest as _, Sha256};
+
+use crate::reply::Reply;
+use crate::snapshot::{PolicyLive, Snapshot};
+use crate::tenants::Principal;
+use crate::worker::{InFlight, Worker};
+
+/// One request on its way through the phases.
+pub(crate) struct Exchange {
+    pub(super) worker: Rc<Worker>,
+    pub(super) reply: Reply,
+    pub(super) started: Instant,
+    pub(super) id: RequestId,
+    pub(super) at_ms: u64,
+    pub(super) principal: Option<Principal>,
+    /// Pinned: held to the last byte, whatever is published meanwhile.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) policy: Option<Arc<PolicyLive>>,
+    pub(super) in_flight: Option<InFlight>,
+    pub(super) endpoint: String,
+    pub(super) chat: Option<openai::ChatRequest>,
+    pub(super) model: String,
+    pub(super) streaming: bool,
+    pub(super) request_digest: Digest,
+    pub(super) conversation: String,
+    pub(super) view: Arc<RequestView>,
+    /// Steps up to and including `reserve`; they go into `opened`.
+    pub(super) steps: Vec<StepRecord>,
+    /// Steps after it; they go into `closed`.
+    pub(super) later_steps: Vec<StepRecord>,
+    pub(super) variant: Option<String>,
+    /// Indexes into the policy's targets that this model may use.
+    pub(super) candidates: Vec<usize>,
+    pub(super) plan: Option<Plan>,
+    pub(super) reserved: Option<Picos>,
+    pub(super) opened: bool,
+    pub(super) attempts: Vec<AttemptRecord>,
+    pub(super) usages: Vec<Usage>,
+    pub(super) cost: Vec<CostLine>,
+    pub(super) answered_by: Option<String>,
+    pub(super) ttft_us: Option<u64>,
+    pub(super) response_hash: Sha256,
+    pub(super) response_bytes: u64,
+    /// Bytes that wait for the `closed` record.
+    pub(super) tail: VecDeque<Bytes>,
+    /// Headers of a whole answer that waits for the record.
+    pub(super) answer_head: Option<HeaderMap>,
+    pub(super) status: u16,
+}
+
+impl Exchange {
+    pub(crate) fn new(worker: Rc<Worker>, reply: Reply) -> Self {
+        Self {
+            worker,
+            reply,
+            started: Instant::now(),
+            id: RequestId(uuid::Uuid::now_v7().to_string()),
+            at_ms: epoch_ms(),
+            principal: None,
+            snapshot: None,
+            policy: None,
+            in_flight: None,
+            endpoint: String::new(),
+            chat: None,
+            model: String::new(),
+            streaming: false,
+            request_digest: Digest([0; 32]),
+            conversation: String::new(),
+            view: Arc::default(),
+            steps: Vec::new(),
+            later_steps: Vec::new(),
+            variant: None,
+            candidates: Vec::new(),
+            plan: None,
+            reserved: None,
+            opened: false,
+            attempts: Vec::new(),
+            usages: Vec::new(),
+            cost: Vec::new(),
+            answered_by: None,
+            ttft_us: None,
+            response_hash: Sha256::new(),
+            response_bytes: 0,
+            tail: VecDeque::new(),
+            answer_head: None,
+            status: 0,
+        }
+    }
+
+    pub(super) fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since the request began: the clock that the pure parts take as `now`.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn policy(&self) -> Arc<PolicyLive> {
+        Arc::clone(self.policy.as_ref().expect("phases after `pin` have a policy"))
+    }
+
+    pub(super) fn chat_request(&self) -> &openai::ChatRequest {
+        self.chat.as_ref().expect("phases after `parse` have a request")
+    }
+
+    /// The inputs of a plugin call in `phase`.
+    pub(super) fn call(&mut self, phase: &'static str) -> Call {
+        Arc::make_mut(&mut self.view).set_field("phase", phase);
+        let prices = self.policy.as_ref().map(|policy| Arc::clone(&policy.price_book));
+        Call { view: Arc::clone(&self.view), request_id: self.id.clone(), now_ms: self.at_ms, prices }
+    }
+
+    /// Headers that every answer carries.
+    pub(super) fn headers(&self, content_type: &'static str, target: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let mut put = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        put("x-pointsman-request-id", &self.id.0);
+        if let Some(policy) = &self.policy {
+            put("x-pointsman-policy", &format!("{}@{}", policy.name, policy.version));
+        }
+        if let Some(target) = target {
+            put("x-pointsman-target", target);
+        }
+        headers
+    }
+
+    /// Counts bytes that a guard has released to the client.
+    pub(super) fn released(&mut self, bytes: &[u8]) {
+        self.response_hash.update(bytes);
+        self.response_bytes += bytes.len() as u64;
+    }
+
+    /// Writes `opened`, once.
+    pub(super) fn open_record(&mut self) -> Result<(), GatewayError> {
+        if self.opened {
+            return Ok(());
+        }
+        let (Some(principal), Some(policy)) = (&self.principal, &self.policy) else { return Ok(()) };
+        let opened = Opened {
+            id: self.id.clone(),
+            at_ms: self.at_ms,
+            tenant: principal.tenant.clone(),
+            key: principal.key.clone(),
+            dialect: "openai-chat".to_owned(),
+            endpoint: self.endpoint.clone(),
+            model: self.model.clone(),
+            streaming: self.streaming,
+            policy: policy.name.clone(),
+            version: policy.version,
+            policy_digest: policy.digest,
+            prices_digest: policy.prices_digest,
+            request_digest: self.request_digest,
+            conversation: self.conversation.clone(),
+            steps: std::mem::take(&mut self.steps),
+            labels: self.view.labels.clone(),
+            variant: self.variant.clone(),
+            plan: self.plan.clone(),
+            reserved_pico_usd: self.reserved,
+        };
+        self.worker.append(&Record::Opened(Box::new(opened)))?;
+        self.opened = true;
+        Ok(())
+    }
+
+    /// Writes `closed` (and `opened`, where a phase before `reserve` refused).
+    pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) {
+        let outcome = if self.later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
+            Outcome::Cut
+        } else {
+            outcome
+        };
+        self.status = match (outcome, error) {
+            (Outcome::Cancelled, _) => 499,
+            (_, Some(error)) => error.http_status(),
+            (_, None) => 200,
+        };
+        self.worker.metrics.request(outcome, self.status, self.principal.as_ref().map(|p| p.tenant.as_str()));
+        let Some(tenant) = self.principal.as_ref().map(|principal| principal.tenant.clone()) else { return };
+        if self.policy.is_none() {
+            return;
+        }
+        if let Err(error) = self.open_record() {
+            tracing::error!(request = %self.id, error = %error, "decision could not be opened");
+            return;
+        }
+        let amount = |line: &CostLine| match line.amount {
+            Amount::Exact(picos) | Amount::Estimated(picos) => picos,
+            Amount::Unpriced => Picos(0),
+        };
+        let closed = Closed {
+            id: self.id.clone(),
+            at_ms: epoch_ms(),
+            tenant,
+            outcome,
+            status: self.status,
+            error: error.map(|error| error.kind.code().to_owned()),
+            error_message: error.map(|error| error.message.clone()),
+            target: self.answered_by.clone(),
+            attempts: std::mem::take(&mut self.attempts),
+            steps: std::mem::take(&mut self.later_steps),
+            cost_pico_usd: self.cost.iter().map(amount).sum(),
+            unpriced: self.cost.iter().any(|line| line.amount == Amount::Unpriced),
+            estimated: self.cost.iter().any(|line| matches!(line.amount, Amount::Estimated(_))),
+            cost: std::mem::take(&mut self.cost),
+            ttft_us: self.ttft_us,
+            total_us: self.elapsed_us(),
+            response_digest: (self.response_bytes > 0)
+                .then(|| Digest(self.response_hash.clone().finalize().into())),
+            response_bytes: self.response_bytes,
+        };
+        self.worker.metrics.closed(&closed);
+        if let Err(error) = self.worker.append(&Record::Closed(Box::new(closed))) {
+            tracing::error!(request = %self.id, error = %error, "decision could not be closed");
+        }
+    }
+
+    /// Sends what waited for the record, or the error.
+    pub(crate) async fn finish(mut self, error: Option<GatewayError>) {
+        if let (Some(headers), Some(body)) = (self.answer_head.take(), self.tail.pop_front()) {
+            let _client_may_be_gone = self.reply.whole(StatusCode::OK, headers, body);
+            return;
+        }
+        while let Some(bytes) = self.tail.pop_front() {
+            if self.reply.send(bytes).await.is_err() {
+                return;
+            }
+        }
+        let Some(error) = error else { return };
+        if self.reply.started() {
+            // After the head an error can only be the stream's last event.
+            if self.streaming {
+                let _client_may_be_gone = self.reply.send(openai::error::stream_event(&error)).await;
+            }
+            return;
+        }
+        let mut headers = self.headers("application/json", None);
+        if let Some(seconds) = error.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let _client_may_be_gone = self.reply.whole(status, headers, openai::error::body(&error));
+    }
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,454 @@
+//! Execute: attempts along the plan, and the answer through the response guards to the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use pointsman_domain::decision::{AttemptRecord, Outcome};
+use pointsman_domain::usage::{INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
+use pointsman_domain::value::Attribute;
+use pointsman_domain::{ErrorKind, GatewayError, Value};
+use pointsman_traffic::attempts::{Attempts, Failure, Next, Try};
+use pointsman_upstream::{Answer, Outgoing, UpstreamError, UpstreamErrorKind};
+use pointsman_wire::openai::{self, TargetBody};
+use pointsman_wire::release::{Release, ReleaseLimits, Shape, Summary};
+use pointsman_wire::sse;
+
+use super::guards::Guards;
+use super::{Exchange, Stop};
+use crate::limits;
+use crate::reply::Reply;
+use crate::snapshot::TargetLive;
+
+/// How one attempt ended.
+enum Tried {
+    /// Its answer went to the client.
+    Answered,
+    /// It failed before anything was released: the next may try.
+    Failed(Failed),
+}
+
+struct Failed {
+    failure: Failure,
+    outcome: &'static str,
+    detail: String,
+    status: Option<u16>,
+    retry_after_ms: Option<u64>,
+}
+
+impl Failed {
+    fn new(failure: Failure, outcome: &'static str, detail: impl Into<String>) -> Self {
+        Self { failure, outcome, detail: detail.into(), status: None, retry_after_ms: None }
+    }
+}
+
+/// Waits for `future` unless the client goes away first, which cancels it.
+async fn or_gone<T>(reply: &mut Reply, future: impl Future<Output = T>) -> Result<T, Stop> {
+    tokio::select! {
+        biased;
+        () = reply.gone() => Err(Stop::Gone),
+        output = future => Ok(output),
+    }
+}
+
+impl Exchange {
+    /// Tries the plan's attempts in order until one answers.
+    pub(super) async fn execute(&mut self) -> Result<Outcome, Stop> {
+        let policy = self.policy();
+        let plan = self.plan.clone().expect("`route` ran before");
+        let mut attempts = Attempts::new(&plan, policy.execute.clone(), self.now_ms());
+        loop {
+            let now = self.now_ms();
+            match attempts.next(now) {
+                Next::Wait { until_ms } => {
+                    let pause = tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(now)));
+                    or_gone(&mut self.reply, pause).await?;
+                }
+                Next::Try(attempt) => match self.attempt(&attempt).await? {
+                    Tried::Answered => return Ok(Outcome::Ok),
+                    Tried::Failed(failed) => attempts.failed(failed.failure, failed.retry_after_ms, self.now_ms()),
+                },
+                Next::GiveUp(_) => return Err(self.gave_up().into()),
+            }
+        }
+    }
+
+    /// One try at one target, recorded whatever comes of it.
+    async fn attempt(&mut self, attempt: &Try) -> Result<Tried, Stop> {
+        let policy = self.policy();
+        let target = policy.target(&attempt.target).expect("plans name candidates only");
+        let model = attempt.model.as_deref().unwrap_or(&target.model);
+        let began_us = self.elapsed_us();
+        self.attempts.push(AttemptRecord {
+            index: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
+            target: target.name.clone(),
+            model: model.to_owned(),
+            ..AttemptRecord::default()
+        });
+        let flight = target.health.begin(self.worker.monotonic_ms());
+        let result = self.try_target(attempt, target, model, began_us).await;
+        let total_us = self.elapsed_us() - began_us;
+        let record = self.attempts.last_mut().expect("pushed above");
+        record.total_us = total_us;
+        let now = self.worker.monotonic_ms();
+        match &result {
+            Ok(Tried::Answered) => {
+                "ok".clone_into(&mut record.outcome);
+                flight.succeeded(record.ttft_us.map(|us| us / 1000), now);
+            }
+            Ok(Tried::Failed(failed)) => {
+                failed.outcome.clone_into(&mut record.outcome);
+                record.detail.clone_from(&failed.detail);
+                record.status = failed.status.or(record.status);
+                flight.failed(now);
+            }
+            Err(Stop::Gone) => {
+                "cancelled".clone_into(&mut record.outcome);
+                flight.cancelled();
+            }
+            Err(Stop::Error(error)) => {
+                if record.outcome.is_empty() {
+                    "error".clone_into(&mut record.outcome);
+                }
+                if record.detail.is_empty() {
+                    record.detail.clone_from(&error.message);
+                }
+                // A provider that says the request is wrong is a healthy provider.
+                if error.kind == ErrorKind::UpstreamRejected { flight.succeeded(None, now) } else { flight.failed(now) }
+            }
+        }
+        self.worker.metrics.attempt(&record.target, &record.outcome);
+        Ok(result?)
+    }
+
+    async fn try_target(&mut self, attempt: &Try, target: &TargetLive, model: &str, began_us: u64) -> Result<Tried, Stop> {
+        let body = self.chat_request().for_target(&TargetBody { model, include_usage: target.stream_usage });
+        let tenant = self.principal.as_ref().expect("`authenticate` ran before").tenant.clone();
+        let worker = std::rc::Rc::clone(&self.worker);
+        let outgoing = Outgoing {
+            endpoint: &target.endpoint,
+            path: "/chat/completions",
+            headers: vec![("x-pointsman-request-id".to_owned(), self.id.0.clone())],
+            body,
+            credential: target.credential.as_deref(),
+            tenant: &tenant,
+            connect_timeout_ms: attempt.connect_timeout_ms,
+            headers_timeout_ms: attempt.first_token_timeout_ms,
+        };
+        let answer = match or_gone(&mut self.reply, worker.upstream.send(outgoing)).await? {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Tried::Failed(from_upstream(&error))),
+        };
+        let headers_us = self.elapsed_us() - began_us;
+        let record = self.attempts.last_mut().expect("an attempt is under way");
+        record.headers_us = Some(headers_us);
+        record.status = Some(answer.status.as_u16());
+        if !answer.status.is_success() {
+            return self.refused(target, answer).await;
+        }
+        self.answer(attempt, target, answer, began_us).await
+    }
+
+    /// A status that is no success: worth another target, or the caller's to know.
+    async fn refused(&mut self, target: &TargetLive, mut answer: Answer) -> Result<Tried, Stop> {
+        let status = answer.status.as_u16();
+        let idle = Duration::from_secs(5);
+        let mut body = BytesMut::new();
+        while body.len() < limits::ERROR_BYTES_MAX {
+            match or_gone(&mut self.reply, tokio::time::timeout(idle, answer.chunk())).await? {
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+        }
+        body.truncate(limits::ERROR_BYTES_MAX);
+        let told = openai::error::parse_provider_error(status, &body);
+        let mut failed = Failed::new(Failure::Status(status), "status", format!("status {status}"));
+        failed.status = Some(status);
+        failed.retry_after_ms = answer
+            .headers
+            .get(http::header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+            .map(|seconds| seconds.saturating_mul(1000));
+        if let Some(code) = &told.code {
+            failed.detail = format!("status {status}, code {code}");
+        }
+        // The caller's own mistake stays a mistake at every target; credentials and paths are the operator's.
+        if matches!(status, 400 | 413 | 415 | 422) {
+            let message = told.message.as_deref().unwrap_or("the provider gave no message");
+            let mut error =
+                GatewayError::new(ErrorKind::UpstreamRejected, format!("{} refused the request: {message}", target.name));
+            error.status = Some(status);
+            error.param = told.param;
+            let record = self.attempts.last_mut().expect("an attempt is under way");
+            "status".clone_into(&mut record.outcome);
+            record.detail = failed.detail;
+            return Err(error.into());
+        }
+        Ok(Tried::Failed(failed))
+    }
+
+    /// The answer's bytes through the guards to the client.
+    async fn answer(
+        &mut self,
+        attempt: &Try,
+        target: &TargetLive,
+        mut answer: Answer,
+        began_us: u64,
+    ) -> Result<Tried, Stop> {
+        let policy = self.policy();
+        let view = Arc::make_mut(&mut self.view);
+        view.set_field("target", target.name.as_str());
+        view.set_field("attempt", i64::from(attempt.index));
+        view.set_field("status", i64::from(answer.status.as_u16()));
+        let applying: Vec<usize> =
+            (0..policy.response_guards().len()).filter(|&index| self.applies(&policy.response_guards()[index])).collect();
+        let call = self.call("guard-response");
+        let mut guards = Guards::start(&policy, &applying, &call).await;
+        drop(call);
+        let is_stream = self.streaming && answer.is_event_stream();
+        let shape = if is_stream {
+            Shape::Stream { client_wants_usage: self.chat_request().include_usage() }
+        } else {
+            Shape::Whole
+        };
+        let release_limits = ReleaseLimits { buffered_bytes_max: limits::ANSWER_BYTES_MAX, ..ReleaseLimits::default() };
+        let mut release = Release::new(guards.specs(), shape, release_limits);
+        guards.settle_start(&mut release);
+        let flow = if is_stream {
+            self.stream(attempt, &mut answer, &mut release, &mut guards, began_us).await
+        } else {
+            self.whole(attempt, &mut answer, &mut release, &mut guards).await
+        };
+        drop(answer);
+        let committed = self.reply.started() || matches!(flow, Ok(None));
+        let summary = release.summary();
+        if !committed && matches!(flow, Ok(Some(_))) && summary.meters.is_empty() {
+            // Nothing was released and the provider told no usage: nothing is known to have been billed.
+        } else {
+            let outcome = match &flow {
+                Ok(None) => "ok",
+                Err(Stop::Gone) => "cancelled",
+                Ok(Some(_)) | Err(Stop::Error(_)) => "error",
+            };
+            self.meter(attempt.index, &target.name, outcome, summary);
+        }
+        self.later_steps.extend(guards.records());
+        match flow? {
+            None => {
+                self.answered_by = Some(target.name.clone());
+                Ok(Tried::Answered)
+            }
+            Some(failed) => Ok(Tried::Failed(failed)),
+        }
+    }
+
+    /// A streamed answer. `Ok(None)`: released to its end; `Ok(Some)`: failed before anything was released.
+    async fn stream(
+        &mut self,
+        attempt: &Try,
+        answer: &mut Answer,
+        release: &mut Release,
+        guards: &mut Guards,
+        began_us: u64,
+    ) -> Result<Option<Failed>, Stop> {
+        let mut decoder = sse::Decoder::new(limits::EVENT_BYTES_MAX);
+        let mut early: Vec<Bytes> = Vec::new();
+        let first_token_by = self.now_ms() + attempt.first_token_timeout_ms;
+        let mut last_byte_at = self.now_ms();
+        loop {
+            let now = self.now_ms();
+            let idle_at = last_byte_at + attempt.idle_timeout_ms;
+            let quiet_until = if release.summary().saw_content { idle_at } else { idle_at.min(first_token_by) };
+            let wake_at = release.expires_at_ms().unwrap_or(u64::MAX).min(quiet_until).min(attempt.deadline_at_ms);
+            let pause = Duration::from_millis(wake_at.saturating_sub(now));
+            let arrived = or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
+            let now = self.now_ms();
+            let mut ended = false;
+            let mut broken = None;
+            match arrived {
+                Err(_) if now >= quiet_until || now >= attempt.deadline_at_ms => {
+                    broken = Some(Failed::new(Failure::Timeout, "timeout", format!("no bytes within {} ms", now - last_byte_at)));
+                }
+                Err(_) => release.expire(now),
+                Ok(Ok(Some(chunk))) => {
+                    last_byte_at = now;
+                    decoder.push(&chunk);
+                    loop {
+                        match decoder.next_event() {
+                            Ok(Some(event)) => {
+                                release.event(event, now);
+                                guards.drive(release).await;
+                            }
+                            Ok(None) => break,
+                            Err(error) => {
+                                broken = Some(Failed::new(Failure::Protocol, "stream-error", error.to_string()));
+                                break;
+                            }
+                        }
+                    }
+                    ended = release.summary().done;
+                }
+                Ok(Ok(None)) => {
+                    ended = true;
+                    if !release.summary().done && release.summary().finish_reasons.is_empty() {
+                        broken = Some(Failed::new(Failure::Protocol, "stream-error", "the stream ended without a finish"));
+                    }
+                }
+                Ok(Err(error)) => broken = Some(from_upstream(&error)),
+            }
+            if let Some(error) = release.summary().provider_error.clone() {
+                broken = Some(Failed::new(Failure::InStream, "stream-error", format!("error inside the stream: {error}")));
+            }
+            if broken.is_none() && ended {
+                release.end(now);
+            }
+            guards.drive(release).await;
+            if release.summary().cut.is_some() && release.summary().done {
+                ended = true;
+            }
+            if let Some(failed) = broken {
+                if !self.reply.started() {
+                    return Ok(Some(failed));
+                }
+                release.abort(now);
+                guards.drive(release).await;
+                self.forward(release, &mut early, true).await?;
+                let kind = if failed.outcome == "timeout" { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailed };
+                let message = format!("{} failed after the answer had begun: {}", attempt.target, failed.detail);
+                let record = self.attempts.last_mut().expect("an attempt is under way");
+                failed.outcome.clone_into(&mut record.outcome);
+                record.detail = failed.detail;
+                return Err(GatewayError::new(kind, message).into());
+            }
+            self.note_first_token(release, began_us);
+            let may_start = release.summary().saw_content || ended;
+            if may_start && !self.reply.started() {
+                let headers = self.headers("text/event-stream", Some(&attempt.target));
+                self.reply.start(StatusCode::OK, headers)?;
+            }
+            self.forward(release, &mut early, ended).await?;
+            if ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Moves released bytes to the client: held back until there is content, and at the end until the record stands.
+    async fn forward(&mut self, release: &mut Release, early: &mut Vec<Bytes>, last: bool) -> Result<(), Stop> {
+        while let Some(bytes) = release.output() {
+            early.push(bytes);
+        }
+        if !self.reply.started() {
+            return Ok(());
+        }
+        for bytes in early.drain(..) {
+            self.released(&bytes);
+            if last {
+                self.tail.push_back(bytes);
+            } else {
+                self.reply.send(bytes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_first_token(&mut self, release: &Release, began_us: u64) {
+        if self.ttft_us.is_none() && release.summary().saw_content {
+            let now = self.elapsed_us();
+            self.ttft_us = Some(now);
+            let record = self.attempts.last_mut().expect("an attempt is under way");
+            record.ttft_us = Some(now - began_us);
+        }
+    }
+
+    /// A whole answer takes the same way through the guards.
+    async fn whole(
+        &mut self,
+        attempt: &Try,
+        answer: &mut Answer,
+        release: &mut Release,
+        guards: &mut Guards,
+    ) -> Result<Option<Failed>, Stop> {
+        let mut body = BytesMut::new();
+        loop {
+            let now = self.now_ms();
+            let pause = attempt.idle_timeout_ms.min(attempt.deadline_at_ms.saturating_sub(now));
+            let wait = tokio::time::timeout(Duration::from_millis(pause), answer.chunk());
+            match or_gone(&mut self.reply, wait).await? {
+                Err(_) => return Ok(Some(Failed::new(Failure::Timeout, "timeout", format!("no bytes within {pause} ms")))),
+                Ok(Err(error)) => return Ok(Some(from_upstream(&error))),
+                Ok(Ok(None)) => break,
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limits::ANSWER_BYTES_MAX => {
+                    let detail = format!("the answer is larger than {} bytes", limits::ANSWER_BYTES_MAX);
+                    let _too_large = chunk;
+                    return Ok(Some(Failed::new(Failure::Protocol, "stream-error", detail)));
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            }
+        }
+        let now = self.now_ms();
+        release.body(body.freeze(), now);
+        guards.drive(release).await;
+        if let Some(error) = release.summary().provider_error.clone() {
+            return Ok(Some(Failed::new(Failure::InStream, "stream-error", format!("error inside a 200: {error}"))));
+        }
+        release.end(now);
+        guards.drive(release).await;
+        let mut whole = BytesMut::new();
+        while let Some(bytes) = release.output() {
+            whole.extend_from_slice(&bytes);
+        }
+        self.released(&whole);
+        self.answer_head = Some(self.headers("application/json", Some(&attempt.target)));
+        self.tail.push_back(whole.freeze());
+        Ok(None)
+    }
+
+    /// What the attempt used: the provider's own count, else an estimate that says so.
+    fn meter(&mut self, attempt: u32, target: &str, outcome: &str, summary: &Summary) {
+        let mut meters = summary.meters.clone();
+        if meters.is_empty() {
+            let input = self.view.field("input-tokens-estimate").and_then(Value::as_integer).unwrap_or(0);
+            let estimate = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
+            meters.push(estimate(INPUT_TOKENS, u64::try_from(input).unwrap_or(0)));
+            meters.push(estimate(OUTPUT_TOKENS, summary.released_text_bytes.div_ceil(4)));
+        }
+        let record = self.attempts.last_mut().expect("an attempt is under way");
+        record.meters.clone_from(&meters);
+        record.response_model.clone_from(&summary.response_model);
+        self.usages.push(Usage {
+            attempt,
+            target: target.to_owned(),
+            outcome: outcome.to_owned(),
+            meters,
+            attributes: Vec::<Attribute>::new(),
+        });
+    }
+
+    /// Every attempt failed: says which and why.
+    fn gave_up(&self) -> GatewayError {
+        let told = |attempt: &AttemptRecord| format!("{}: {} {}", attempt.target, attempt.outcome, attempt.detail);
+        let all = self.attempts.iter().map(told).collect::<Vec<_>>().join("; ");
+        let all = if all.is_empty() { "none could be started before the deadline".to_owned() } else { all };
+        let only_timeouts = !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.outcome == "timeout");
+        let only_limited = !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.status == Some(429));
+        let kind = if only_timeouts { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailed };
+        let mut error = GatewayError::new(kind, format!("every target failed: {all}"));
+        if only_limited {
+            error.status = Some(429);
+        }
+        error
+    }
+}
+
+fn from_upstream(error: &UpstreamError) -> Failed {
+    let (failure, outcome) = match error.kind {
+        UpstreamErrorKind::Connect | UpstreamErrorKind::Tls => (Failure::Connect, "connect"),
+        UpstreamErrorKind::Timeout => (Failure::Timeout, "timeout"),
+        UpstreamErrorKind::Egress => (Failure::Egress, "egress-denied"),
+        UpstreamErrorKind::Protocol | UpstreamErrorKind::Closed => (Failure::Protocol, "stream-error"),
+    };
+    Failed::new(failure, outcome, error.to_string())
+}
+

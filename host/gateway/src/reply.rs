@@ -1,0 +1,242 @@
+//! The way back to the client: a head once, then bytes with a bound on what may lie unread.
+//!
+//! The pipeline holds a [`Reply`]; the connection holds the other end. When the client goes away the connection
+//! drops its end and [`Reply::gone`] resolves; when the client stops reading, [`Reply::send`] waits at most the
+//! configured time and then reports it gone.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
+
+/// Status and headers of an answer.
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: ReplyBody,
+}
+
+/// The client no longer reads, or never will.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gone;
+
+#[derive(Default)]
+struct Pipe {
+    chunks: RefCell<VecDeque<Bytes>>,
+    unread_bytes: Cell<usize>,
+    ended: Cell<bool>,
+    dropped: Cell<bool>,
+    length: Cell<Option<u64>>,
+    reader: RefCell<Option<Waker>>,
+    writer: RefCell<Option<Waker>>,
+}
+
+impl Pipe {
+    fn wake_reader(&self) {
+        if let Some(waker) = self.reader.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn wake_writer(&self) {
+        if let Some(waker) = self.writer.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The pipeline's end. Dropping it ends the body.
+pub(crate) struct Reply {
+    head: Option<oneshot::Sender<Head>>,
+    pipe: Rc<Pipe>,
+    unread_bytes_max: usize,
+    idle: Duration,
+}
+
+/// The connection's end, a hyper body.
+pub(crate) struct ReplyBody {
+    pipe: Rc<Pipe>,
+}
+
+impl ReplyBody {
+    /// A body that is there already.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        let pipe = Pipe::default();
+        pipe.length.set(Some(body.len() as u64));
+        pipe.unread_bytes.set(body.len());
+        pipe.chunks.borrow_mut().push_back(body);
+        pipe.ended.set(true);
+        Self { pipe: Rc::new(pipe) }
+    }
+}
+
+/// A reply and the receiver of its head.
+pub(crate) fn channel(unread_bytes_max: usize, idle: Duration) -> (Reply, oneshot::Receiver<Head>) {
+    let (sender, receiver) = oneshot::channel();
+    let reply = Reply { head: Some(sender), pipe: Rc::default(), unread_bytes_max, idle };
+    (reply, receiver)
+}
+
+impl Reply {
+    /// Sends status and headers; later calls are ignored.
+    pub(crate) fn start(&mut self, status: StatusCode, headers: HeaderMap) -> Result<(), Gone> {
+        let Some(sender) = self.head.take() else { return Ok(()) };
+        let body = ReplyBody { pipe: Rc::clone(&self.pipe) };
+        sender.send(Head { status, headers, body }).map_err(|_| Gone)
+    }
+
+    /// Whether the head has been sent: the commit point of HTTP.
+    pub(crate) fn started(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Sends a whole answer. The connection then knows its length.
+    pub(crate) fn whole(&mut self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Result<(), Gone> {
+        self.pipe.length.set(Some(body.len() as u64));
+        self.pipe.unread_bytes.set(body.len());
+        self.pipe.chunks.borrow_mut().push_back(body);
+        self.pipe.ended.set(true);
+        self.start(status, headers)
+    }
+
+    /// Queues bytes; waits while more than the bound lies unread, at most the idle time without progress.
+    pub(crate) async fn send(&mut self, chunk: Bytes) -> Result<(), Gone> {
+        loop {
+            if self.pipe.dropped.get() {
+                return Err(Gone);
+            }
+            let unread = self.pipe.unread_bytes.get();
+            if unread == 0 || unread + chunk.len() <= self.unread_bytes_max {
+                self.pipe.unread_bytes.set(unread + chunk.len());
+                self.pipe.chunks.borrow_mut().push_back(chunk);
+                self.pipe.wake_reader();
+                return Ok(());
+            }
+            let pipe = Rc::clone(&self.pipe);
+            let progress = std::future::poll_fn(move |context| {
+                if pipe.dropped.get() || pipe.unread_bytes.get() < unread {
+                    return Poll::Ready(());
+                }
+                *pipe.writer.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            });
+            if tokio::time::timeout(self.idle, progress).await.is_err() {
+                return Err(Gone);
+            }
+        }
+    }
+
+    /// Resolves when the client has gone away.
+    pub(crate) async fn gone(&mut self) {
+        match &mut self.head {
+            Some(head) => head.closed().await,
+            None => {
+                let pipe = Rc::clone(&self.pipe);
+                std::future::poll_fn(move |context| {
+                    if pipe.dropped.get() {
+                        return Poll::Ready(());
+                    }
+                    *pipe.writer.borrow_mut() = Some(context.waker().clone());
+                    Poll::Pending
+                })
+                .await;
+            }
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.pipe.ended.set(true);
+        self.pipe.wake_reader();
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        self.pipe.dropped.set(true);
+        self.pipe.wake_writer();
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.pipe.chunks.borrow_mut().pop_front();
+        match next {
+            Some(chunk) => {
+                self.pipe.unread_bytes.set(self.pipe.unread_bytes.get().saturating_sub(chunk.len()));
+                self.pipe.wake_writer();
+                Poll::Ready(Some(Ok(Frame::data(chunk))))
+            }
+            None if self.pipe.ended.get() => Poll::Ready(None),
+            None => {
+                *self.pipe.reader.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pipe.ended.get() && self.pipe.chunks.borrow().is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.pipe.length.get().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    fn run<F: Future>(future: F) -> F::Output {
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime").block_on(future)
+    }
+
+    #[test]
+    fn bytes_arrive_in_order_and_end() {
+        run(async {
+            let (mut reply, head) = channel(1024, Duration::from_secs(1));
+            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
+            reply.send(Bytes::from_static(b"a")).await.expect("client reads");
+            reply.send(Bytes::from_static(b"b")).await.expect("client reads");
+            drop(reply);
+            let body = head.await.expect("a head").body.collect().await.expect("no error").to_bytes();
+            assert_eq!(&body[..], b"ab");
+        });
+    }
+
+    #[test]
+    fn a_stuck_reader_is_cut_after_the_idle_time() {
+        run(async {
+            let (mut reply, head) = channel(4, Duration::from_secs(30));
+            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
+            let _kept = head.await.expect("a head");
+            reply.send(Bytes::from_static(b"1234")).await.expect("room");
+            assert!(reply.send(Bytes::from_static(b"5")).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_client_that_leaves_is_noticed() {
+        run(async {
+            let (mut reply, head) = channel(4, Duration::from_secs(30));
+            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
+            drop(head.await.expect("a head"));
+            reply.gone().await;
+            assert!(reply.send(Bytes::from_static(b"5")).await.is_err());
+        });
+    }
+}

@@ -1,0 +1,250 @@
+//! Load → build → serve → drain: threads, listeners and connections.
+//!
+//! One thread per core for the data plane, each with its own current-thread runtime, SO_REUSEPORT listener, upstream
+//! pool and decision chain; control and watching on a separate multi-thread runtime.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pointsman_domain::{ErrorKind, GatewayError};
+use pointsman_wire::openai;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio_util::task::TaskTracker;
+
+use crate::node::Node;
+use crate::pipeline;
+use crate::reply::{self, ReplyBody};
+use crate::worker::Worker;
+use crate::limits;
+
+/// Serves until a signal, then drains.
+pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    let data_address: SocketAddr = node.config.data.listen.parse().context("data.listen is not an address:port")?;
+    let control_address: SocketAddr = node.config.control.listen.parse().context("control.listen is not an address:port")?;
+    let first = listen(data_address)?;
+    let data_address = first.local_addr().context("cannot read the data listener's address")?;
+    let workers = node.workers();
+    let mut listeners = vec![first];
+    for _ in 1..workers {
+        listeners.push(listen(data_address)?);
+    }
+    let background = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the control runtime")?;
+    let (stop, stopping) = watch::channel(false);
+    let node = Arc::new(node);
+    let control = background.block_on(crate::background::start(Arc::clone(&node), control_address, stopping.clone()))?;
+    let mut threads = Vec::new();
+    for (index, listener) in listeners.into_iter().enumerate() {
+        let node = Arc::clone(&node);
+        let stopping = stopping.clone();
+        let thread = std::thread::Builder::new().name(format!("data-{index}"));
+        threads.push(thread.spawn(move || worker_thread(&node, index, listener, stopping)).context("cannot start a thread")?);
+    }
+    node.ready.set(true);
+    let data_url = format!("http://{data_address}");
+    let control_url = format!("http://{}", control.address);
+    tracing::info!(data = %data_url, control = %control_url, workers, "serving");
+    if let Some(path) = ready_file {
+        let line = serde_json::json!({ "data_url": data_url, "control_url": control_url });
+        std::fs::write(path, format!("{line}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    background.block_on(terminated())?;
+    tracing::info!(drain_ms = node.config.data.drain_ms, "draining: no new connections");
+    node.ready.set(false);
+    // All workers see this at once; each finishes its requests or reaches the drain bound.
+    let _no_worker_left = stop.send(true);
+    for thread in threads {
+        match thread.join() {
+            Ok(result) => result?,
+            Err(_) => anyhow::bail!("a data-plane thread panicked; its requests were lost"),
+        }
+    }
+    background.shutdown_timeout(Duration::from_secs(2));
+    tracing::info!("drained");
+    Ok(())
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
+    let in_use = || format!("cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN");
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).with_context(in_use)?;
+    socket.set_reuse_address(true).with_context(in_use)?;
+    socket.set_reuse_port(true).with_context(in_use)?;
+    socket.set_nonblocking(true).with_context(in_use)?;
+    socket.bind(&address.into()).with_context(in_use)?;
+    socket.listen(limits::LISTEN_BACKLOG).with_context(in_use)?;
+    Ok(socket.into())
+}
+
+fn worker_thread(node: &Arc<Node>, index: usize, listener: StdListener, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let worker = Rc::new(Worker::new(Arc::clone(node), index)?);
+        let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
+        accept(worker, listener, stopping).await;
+        anyhow::Ok(())
+    })
+}
+
+/// Accepts until told to stop, then waits for the connections, at most `data.drain-ms`.
+async fn accept(worker: Rc<Worker>, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+    let tracker = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) if tracker.len() < limits::CONNECTIONS_MAX => {
+                tracker.spawn_local(connection(Rc::clone(&worker), stream, stopping.clone()));
+            }
+            // Over the bound: closing at once is the cheapest refusal.
+            Ok((stream, _)) => drop(stream),
+            Err(error) => {
+                tracing::warn!(error = %error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+    drop(listener);
+    tracker.close();
+    let drain = Duration::from_millis(worker.config.data.drain_ms);
+    let requests = worker.tasks.clone();
+    requests.close();
+    let all = async {
+        tracker.wait().await;
+        requests.wait().await;
+    };
+    if tokio::time::timeout(drain, all).await.is_err() {
+        tracing::warn!(left = tracker.len(), "drain bound reached; connections are cut");
+    }
+    worker.seal();
+}
+
+async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
+    // Chunks of a stream are small and must leave at once (measured: coalescing costs 23 ms of jitter).
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let header_timeout = Duration::from_millis(worker.config.data.header_timeout_ms);
+    let service = service_fn(|request| route(Rc::clone(&worker), request));
+    let mut builder = http1::Builder::new();
+    // Without a timer hyper's header timeout is silently off.
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder.max_buf_size(limits::HEADER_BYTES_MAX).max_headers(limits::HEADERS_MAX).keep_alive(true);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(error = %error, "connection ended");
+                }
+                return;
+            }
+            _ = stopping.wait_for(|stop| *stop), if !asked => {
+                asked = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// The endpoints; anything else is 404, never passed through.
+async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let known = [("/v1/chat/completions", Method::POST), ("/v1/models", Method::GET)];
+    let Some((_, method)) = known.iter().find(|(known, _)| *known == path) else {
+        if let Some(model) = path.strip_prefix("/v1/models/") && parts.method == Method::GET {
+            return Ok(models(&worker, &parts.headers, Some(model)));
+        }
+        let served = "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{model}";
+        let message = format!("unknown endpoint {} {path}; this gateway serves: {served}", parts.method);
+        return Ok(refusal(&GatewayError::new(ErrorKind::UnknownEndpoint, message)));
+    };
+    if parts.method != *method {
+        let message = format!("{path} takes {method}, not {}", parts.method);
+        let mut response = refusal(&GatewayError::new(ErrorKind::MethodNotAllowed, message));
+        if let Ok(allow) = HeaderValue::from_str(method.as_str()) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        return Ok(response);
+    }
+    if *method == Method::GET {
+        return Ok(models(&worker, &parts.headers, None));
+    }
+    let data = &worker.config.data;
+    let (reply, head) = reply::channel(data.unread_bytes_max, Duration::from_millis(data.client_idle_ms));
+    let tasks = worker.tasks.clone();
+    tasks.spawn_local(pipeline::chat(worker, parts, body, reply));
+    match head.await {
+        Ok(head) => {
+            let mut response = Response::new(head.body);
+            *response.status_mut() = head.status;
+            *response.headers_mut() = head.headers;
+            Ok(response)
+        }
+        // The pipeline always answers; if it panicked, the caller still gets an error in its dialect.
+        Err(_) => Ok(refusal(&GatewayError::new(ErrorKind::Internal, "the gateway failed on this request; it was not answered"))),
+    }
+}
+
+fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<ReplyBody> {
+    match worker.models(headers) {
+        Ok(names) => match one {
+            None => whole(StatusCode::OK, openai::models_body(&names)),
+            Some(model) if names.iter().any(|name| name == model) => {
+                whole(StatusCode::OK, openai::model_body(model))
+            }
+            Some(model) => {
+                let message = format!("the model `{model}` does not exist; this policy offers: {}", names.join(", "));
+                refusal(&GatewayError::new(ErrorKind::UnknownModel, message).with_param("model"))
+            }
+        },
+        Err(error) => refusal(&error),
+    }
+}
+
+fn refusal(error: &GatewayError) -> Response<ReplyBody> {
+    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    whole(status, openai::error::body(error))
+}
+
+fn whole(status: StatusCode, body: bytes::Bytes) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,145 @@
+//! All that requests need at one instant, immutable, behind one pointer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use pointsman_domain::Digest;
+use pointsman_plugin::{PriceBook, Step};
+use pointsman_policy::when::When;
+use pointsman_traffic::attempts::ExecuteSettings;
+use pointsman_traffic::health::TargetHealth;
+use pointsman_upstream::Credential;
+
+/// Every policy that a tenant may have, ready to run. `generation` counts publications.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) policies: HashMap<String, Arc<PolicyLive>>,
+}
+
+impl Snapshot {
+    pub(crate) fn policy_for(&self, name: &str) -> Option<Arc<PolicyLive>> {
+        self.policies.get(name).cloned()
+    }
+}
+
+/// The phases that run plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Classify,
+    GuardRequest,
+    Split,
+    Route,
+    GuardResponse,
+    Account,
+}
+
+impl Phase {
+    const COUNT: usize = 6;
+
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Classify, Self::GuardRequest, Self::Split, Self::Route, Self::GuardResponse, Self::Account];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Classify => "classify",
+            Self::GuardRequest => "guard-request",
+            Self::Split => "split",
+            Self::Route => "route",
+            Self::GuardResponse => "guard-response",
+            Self::Account => "account",
+        }
+    }
+
+    /// Guards run when their `when` cannot be told; others are skipped.
+    pub(crate) const fn is_guard(self) -> bool {
+        matches!(self, Self::GuardRequest | Self::GuardResponse)
+    }
+
+    /// Steps after `opened`.
+    pub(crate) const fn is_late(self) -> bool {
+        matches!(self, Self::GuardResponse | Self::Account)
+    }
+}
+
+/// What the policy does about a step's failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFault {
+    Deny,
+    Skip,
+    Fallback,
+}
+
+impl OnFault {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Skip => "skip",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// One step, ready to run.
+pub(crate) struct LiveStep {
+    pub(crate) id: String,
+    pub(crate) phase: Phase,
+    /// `name@version`.
+    pub(crate) plugin: String,
+    pub(crate) digest: Digest,
+    pub(crate) on_fault: OnFault,
+    pub(crate) required: bool,
+    pub(crate) when: Option<When>,
+    pub(crate) step: Arc<Step>,
+}
+
+/// One target, with what is known of its health by all workers.
+pub(crate) struct TargetLive {
+    pub(crate) name: String,
+    pub(crate) endpoint: http::Uri,
+    pub(crate) model: String,
+    pub(crate) credential: Option<Arc<Credential>>,
+    pub(crate) capabilities: Vec<String>,
+    pub(crate) context_tokens: Option<u32>,
+    pub(crate) max_output_tokens: Option<u32>,
+    pub(crate) quality: Option<f64>,
+    pub(crate) region: Option<String>,
+    /// Whether streams are asked for usage (`stream_options.include_usage`).
+    pub(crate) stream_usage: bool,
+    pub(crate) health: TargetHealth,
+}
+
+/// One effective policy (floor and version), ready to run.
+pub(crate) struct PolicyLive {
+    pub(crate) name: String,
+    pub(crate) version: u64,
+    pub(crate) digest: Digest,
+    pub(crate) prices_digest: Option<Digest>,
+    /// Rates by target name.
+    pub(crate) price_book: Arc<PriceBook>,
+    /// Model → indexes into `targets`.
+    pub(crate) models: BTreeMap<String, Vec<usize>>,
+    /// In the order of `/v1/models`.
+    pub(crate) model_names: Vec<String>,
+    pub(crate) targets: Vec<TargetLive>,
+    /// The first is what a splitter's fallback means.
+    pub(crate) variants: Vec<String>,
+    pub(crate) default_plan: Vec<String>,
+    pub(crate) execute: ExecuteSettings,
+    pub(crate) phases: [Vec<LiveStep>; Phase::COUNT],
+}
+
+impl PolicyLive {
+    pub(crate) fn steps(&self, phase: Phase) -> &[LiveStep] {
+        &self.phases[phase as usize]
+    }
+
+    pub(crate) fn response_guards(&self) -> &[LiveStep] {
+        self.steps(Phase::GuardResponse)
+    }
+
+    pub(crate) fn target(&self, name: &str) -> Option<&TargetLive> {
+        self.targets.iter().find(|target| target.name == name)
+    }
+}
+
