@@ -33,9 +33,10 @@ fn block_values<const FORMAT: u8>(block: &[u8]) -> Block {
         }
         F16 => {
             let (halves, _) = block.as_chunks::<16>();
-            // SAFETY: each chunk is 16 readable bytes.
             std::array::from_fn(|at| {
-                _mm256_cvtph_ps(unsafe { _mm_loadu_si128(halves[at].as_ptr().cast()) })
+                // SAFETY: each chunk is 16 readable bytes.
+                let eight = unsafe { _mm_loadu_si128(halves[at].as_ptr().cast()) };
+                _mm256_cvtph_ps(eight)
             })
         }
         Q4_0 => {
