@@ -24,7 +24,7 @@ impl Bytes {
         // SAFETY: the mapping is private and read-only, and the bytes are only ever read as plain integers
         // and floats, for which every bit pattern is valid. What remains is another process writing to or
         // truncating the file while it is mapped: the operator owns the model file and must replace it by
-        // rename, not in place (stated in the engine's README). Reading 100 MB to several GB into memory
+        // rename, not in place (stated in the README of `engine/server`). Reading 100 MB to several GB into memory
         // instead would double start time and memory for every user to guard against that one mistake.
         let mapped = unsafe { memmap2::Mmap::map(&file) }.map_err(open)?;
         Ok(Self::Mapped(mapped))

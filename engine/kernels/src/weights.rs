@@ -175,7 +175,7 @@ fn nibbles(packed: &[u8], scale: f32, shift: f32, minimum: f32, out: &mut [f32; 
 }
 
 #[inline]
-pub(crate) fn scale(block: &[u8], at: usize) -> f32 {
+fn scale(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 

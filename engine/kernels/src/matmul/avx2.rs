@@ -7,10 +7,14 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::TILE_ROWS;
-use crate::weights::{BLOCK_ELEMENTS, WeightFormat, Weights, scale};
+use crate::weights::{BLOCK_ELEMENTS, WeightFormat, Weights};
 
 /// Tokens multiplied with a tile at once: 4 x 3 accumulators and their operands fill the 16 registers.
 const TILE_TOKENS: usize = 3;
+
+/// How far ahead of the product weights are asked for. The rows of a tile are neighbours in memory, each too short
+/// for the hardware to notice a stream (measured on Zen 4: 55 tokens/s without, 96 with).
+const AHEAD_BYTES: usize = 4096;
 
 type Block = [__m256; 4];
 
@@ -22,60 +26,95 @@ fn load8(from: &[f32; 8]) -> __m256 {
 }
 
 /// The 32 values of a block.
+///
+/// Written out instead of mapped: a closure given to `array::map` is called from code without the instruction set,
+/// which may keep it from being inlined.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn block_values<const FORMAT: u8>(block: &[u8]) -> Block {
     match FORMAT {
         F32 => {
-            let (floats, _) = block.as_chunks::<32>();
-            // SAFETY: each chunk is 32 readable bytes; every bit pattern is an f32.
-            std::array::from_fn(|at| unsafe { _mm256_loadu_ps(floats[at].as_ptr().cast()) })
+            let (f, _) = block.as_chunks::<32>();
+            [float8(&f[0]), float8(&f[1]), float8(&f[2]), float8(&f[3])]
         }
         F16 => {
-            let (halves, _) = block.as_chunks::<16>();
-            std::array::from_fn(|at| {
-                // SAFETY: each chunk is 16 readable bytes.
-                let eight = unsafe { _mm_loadu_si128(halves[at].as_ptr().cast()) };
-                _mm256_cvtph_ps(eight)
-            })
+            let (h, _) = block.as_chunks::<16>();
+            [half8(&h[0]), half8(&h[1]), half8(&h[2]), half8(&h[3])]
         }
         Q4_0 => {
-            let scale = scale(block, 0);
-            nibbles(&block[2..18], scale, scale * -8.0)
+            let scale = scale(block);
+            nibbles(
+                &block[2..],
+                scale,
+                _mm256_mul_ps(scale, _mm256_set1_ps(-8.0)),
+            )
         }
-        Q4_1 => nibbles(&block[4..20], scale(block, 0), scale(block, 2)),
+        Q4_1 => nibbles(&block[4..], scale(block), scale(&block[2..])),
         _ => {
-            let scale = _mm256_set1_ps(scale(block, 0));
-            let (bytes, _) = block[2..].as_chunks::<8>();
-            std::array::from_fn(|at| {
-                // SAFETY: each chunk is 8 readable bytes, which is what this load reads.
-                let eight = unsafe { _mm_loadl_epi64(bytes[at].as_ptr().cast()) };
-                _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)))
-            })
+            let scale = scale(block);
+            let (b, _) = block[2..].as_chunks::<8>();
+            [
+                byte8(&b[0], scale),
+                byte8(&b[1], scale),
+                byte8(&b[2], scale),
+                byte8(&b[3], scale),
+            ]
         }
     }
 }
 
+/// An f16 in all lanes; by the instruction, because the library's conversion asks for the feature each time.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn nibbles(packed: &[u8], scale: f32, minimum: f32) -> Block {
-    assert!(packed.len() >= 16, "a block holds 16 bytes of nibbles");
-    // SAFETY: 16 readable bytes by the assertion.
-    let packed = unsafe { _mm_loadu_si128(packed.as_ptr().cast()) };
+fn scale(block: &[u8]) -> __m256 {
+    let half = i16::from_le_bytes([block[0], block[1]]);
+    _mm256_cvtph_ps(_mm_set1_epi16(half))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn float8(bytes: &[u8; 32]) -> __m256 {
+    // SAFETY: the array is 32 readable bytes; every bit pattern is an f32.
+    unsafe { _mm256_loadu_ps(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn half8(bytes: &[u8; 16]) -> __m256 {
+    // SAFETY: the array is 16 readable bytes.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn byte8(bytes: &[u8; 8], scale: __m256) -> __m256 {
+    // SAFETY: the array is 8 readable bytes, which is what this load reads.
+    let eight = unsafe { _mm_loadl_epi64(bytes.as_ptr().cast()) };
+    _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn nibbles(packed: &[u8], scale: __m256, minimum: __m256) -> Block {
+    let (packed, _) = packed.as_chunks::<16>();
+    // SAFETY: the array is 16 readable bytes.
+    let packed = unsafe { _mm_loadu_si128(packed[0].as_ptr().cast()) };
     let mask = _mm_set1_epi8(15);
     let low = _mm_and_si128(packed, mask);
     let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), mask);
-    let quarters = [
-        low,
-        _mm_srli_si128::<8>(low),
-        high,
-        _mm_srli_si128::<8>(high),
-    ];
-    let (scale, minimum) = (_mm256_set1_ps(scale), _mm256_set1_ps(minimum));
-    quarters.map(|eight| {
-        let values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight));
-        _mm256_fmadd_ps(values, scale, minimum)
-    })
+    [
+        nibble8(low, scale, minimum),
+        nibble8(_mm_srli_si128::<8>(low), scale, minimum),
+        nibble8(high, scale, minimum),
+        nibble8(_mm_srli_si128::<8>(high), scale, minimum),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn nibble8(eight: __m128i, scale: __m256, minimum: __m256) -> __m256 {
+    let values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight));
+    _mm256_fmadd_ps(values, scale, minimum)
 }
 
 /// Lanes in a fixed order.
@@ -148,24 +187,36 @@ fn dot_rows<const FORMAT: u8, const ROWS: usize>(
     .block_bytes();
     let mut sums = [_mm256_setzero_ps(); ROWS];
     let (inputs, _) = input.as_chunks::<BLOCK_ELEMENTS>();
-    let mut blocks = rows.map(|row| row.chunks_exact(block_bytes));
-    for input in inputs {
+    // Asserted once, so that the loop below needs no bounds checks.
+    assert!(
+        rows.iter()
+            .all(|row| row.len() == inputs.len() * block_bytes)
+    );
+    for (at, input) in inputs.iter().enumerate() {
         let (eights, _) = input.as_chunks::<8>();
-        let input: Block = [
-            load8(&eights[0]),
-            load8(&eights[1]),
-            load8(&eights[2]),
-            load8(&eights[3]),
-        ];
-        for (sum, blocks) in sums.iter_mut().zip(&mut blocks) {
-            let Some(block) = blocks.next() else { continue };
-            let values = block_values::<FORMAT>(block);
-            for (value, input) in values.into_iter().zip(input) {
-                *sum = _mm256_fmadd_ps(value, input, *sum);
-            }
+        let (a, b) = (load8(&eights[0]), load8(&eights[1]));
+        let (c, d) = (load8(&eights[2]), load8(&eights[3]));
+        for line in 0..2 {
+            let ahead = rows[0]
+                .as_ptr()
+                .wrapping_add(ROWS * at * block_bytes + AHEAD_BYTES + 64 * line);
+            // Beyond the matrix the address is ignored: a prefetch reads nothing.
+            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+        }
+        for row in 0..ROWS {
+            let values = block_values::<FORMAT>(&rows[row][at * block_bytes..][..block_bytes]);
+            let mut sum = sums[row];
+            sum = _mm256_fmadd_ps(values[0], a, sum);
+            sum = _mm256_fmadd_ps(values[1], b, sum);
+            sum = _mm256_fmadd_ps(values[2], c, sum);
+            sums[row] = _mm256_fmadd_ps(values[3], d, sum);
         }
     }
-    sums.map(|lanes| sum(lanes))
+    let mut out = [0.0; ROWS];
+    for row in 0..ROWS {
+        out[row] = sum(sums[row]);
+    }
+    out
 }
 
 /// Several tokens: four rows are dequantised once and multiplied with every token.
@@ -204,9 +255,10 @@ fn unpack<const FORMAT: u8>(row: &[u8], out: &mut [f32]) {
     let block_bytes = row.len() / out.len().max(1);
     for (block, out) in row.chunks_exact(block_bytes.max(1)).zip(out) {
         let (eights, _) = out.as_chunks_mut::<8>();
-        for (value, eight) in block_values::<FORMAT>(block).into_iter().zip(eights) {
+        let values = block_values::<FORMAT>(block);
+        for at in 0..4 {
             // SAFETY: the chunk is 32 writable bytes; the store needs no alignment.
-            unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), value) };
+            unsafe { _mm256_storeu_ps(eights[at].as_mut_ptr(), values[at]) };
         }
     }
 }
@@ -274,16 +326,22 @@ fn dot_tile<const ROWS: usize, const TOKENS: usize>(
             && inputs.iter().all(|input| input.len() == steps)
     );
     for step in 0..steps {
-        let mut input = [_mm256_setzero_ps(); TOKENS];
-        for (vector, input) in input.iter_mut().zip(&inputs) {
-            *vector = load8(&input[step]);
+        let mut vectors = [_mm256_setzero_ps(); TOKENS];
+        for token in 0..TOKENS {
+            vectors[token] = load8(&inputs[token][step]);
         }
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let weight = load8(&row[step]);
-            for (sum, input) in sums.iter_mut().zip(input) {
-                *sum = _mm256_fmadd_ps(weight, input, *sum);
+        for row in 0..ROWS {
+            let weight = load8(&rows[row][step]);
+            for token in 0..TOKENS {
+                sums[row][token] = _mm256_fmadd_ps(weight, vectors[token], sums[row][token]);
             }
         }
     }
-    sums.map(|lanes| lanes.map(|lanes| sum(lanes)))
+    let mut out = [[0.0; TOKENS]; ROWS];
+    for row in 0..ROWS {
+        for token in 0..TOKENS {
+            out[row][token] = sum(sums[row][token]);
+        }
+    }
+    out
 }
