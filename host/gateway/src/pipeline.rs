@@ -6,6 +6,7 @@
 mod account;
 mod admit;
 mod decide;
+mod deliberation;
 mod exchange;
 mod execute;
 mod guards;
@@ -68,9 +69,9 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
     exchange.gate()?;
     exchange.parse(parts, body).await?;
     exchange.select(parts)?;
-    exchange.classify().await?;
-    exchange.guard_request().await?;
-    exchange.split().await?;
+    exchange.decided().classify().await?;
+    exchange.decided().guard_request().await?;
+    exchange.decided().split().await?;
     exchange.route().await?;
     exchange.reserve().await?;
     exchange.execute().await

@@ -23,6 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::task::TaskTracker;
 
 use crate::node::Node;
@@ -162,8 +163,12 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::
     let mut builder = http1::Builder::new();
     // Without a timer hyper's header timeout is silently off.
     builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
-    builder.max_buf_size(limits::HEADER_BYTES_MAX).max_headers(limits::HEADERS_MAX).keep_alive(true);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    // Twice our own bounds, so that what is over ours is still refused in the caller's dialect.
+    builder.max_buf_size(2 * limits::HEADER_BYTES_MAX).max_headers(2 * limits::HEADERS_MAX).keep_alive(true);
+    // The reply's bound holds back the pipeline; this one frees what hyper has taken for a reader that stopped.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(Duration::from_millis(worker.config.data.client_idle_ms)));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let mut asked = false;
     loop {
         tokio::select! {
@@ -184,6 +189,9 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::
 /// The endpoints; anything else is 404, never passed through.
 async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, body) = request.into_parts();
+    if let Err(error) = bounded(&parts.headers) {
+        return Ok(refusal(&error));
+    }
     let path = parts.uri.path();
     let known = [("/v1/chat/completions", Method::POST), ("/v1/models", Method::GET)];
     let Some((_, method)) = known.iter().find(|(known, _)| *known == path) else {
@@ -219,6 +227,20 @@ async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Respons
         // The pipeline always answers; if it panicked, the caller still gets an error in its dialect.
         Err(_) => Ok(refusal(&GatewayError::new(ErrorKind::Internal, "the gateway failed on this request; it was not answered"))),
     }
+}
+
+/// Headers within our bounds.
+fn bounded(headers: &HeaderMap) -> Result<(), GatewayError> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes <= limits::HEADER_BYTES_MAX && headers.len() <= limits::HEADERS_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "the request headers are over {} bytes or {} headers; send fewer",
+        limits::HEADER_BYTES_MAX,
+        limits::HEADERS_MAX
+    );
+    Err(GatewayError::new(ErrorKind::HeadersTooLarge, message))
 }
 
 fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<ReplyBody> {

@@ -1,18 +1,20 @@
 //! Account: meters → cost lines, by the policy's accountants.
 
+use std::sync::Arc;
+
 use pointsman_domain::usage::{Amount, CostLine};
 
-use super::Exchange;
 use super::decide::{failed, ran};
+use super::deliberation::Deliberation;
 use crate::snapshot::Phase;
 
-impl Exchange {
+impl Deliberation {
     /// Prices what was used. Without an accountant, or after its failure, every line says `unpriced`.
-    pub(crate) async fn account(&mut self) {
-        if self.usages.is_empty() || self.policy.is_none() {
+    pub(super) async fn account(&mut self) {
+        if self.usages.is_empty() {
             return;
         }
-        let policy = self.policy();
+        let policy = Arc::clone(&self.policy);
         let usages = std::mem::take(&mut self.usages);
         for step in policy.steps(Phase::Account) {
             if !self.applies(step) {
@@ -21,7 +23,7 @@ impl Exchange {
             let call = self.call("account");
             let outcome = step.step.account(&call, &usages).await;
             drop(call);
-            self.worker.metrics.step("account", &step.plugin, outcome.stats.time_ns, None);
+            self.metrics.step("account", &step.plugin, outcome.stats.time_ns, None);
             match outcome.result {
                 Ok(lines) => {
                     self.later_steps.push(ran(step, &outcome.stats, "cost", format!("{} lines", lines.len())));

@@ -8,8 +8,10 @@ use pointsman_domain::request::{Edit, Verdict};
 use pointsman_domain::usage::{Amount, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
 use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
 use pointsman_plugin::{CallStats, StepFailure};
+use pointsman_wire::release::Summary;
 
-use super::{Exchange, Stop};
+use super::Stop;
+use super::deliberation::Deliberation;
 use crate::limits;
 use crate::snapshot::{LiveStep, OnFault, Phase};
 
@@ -68,7 +70,7 @@ fn contract(step: &LiveStep, detail: String) -> StepFailure {
     StepFailure::Fault(Fault { plugin: step.plugin.clone(), kind: FaultKind::Contract, detail })
 }
 
-impl Exchange {
+impl Deliberation {
     /// Whether a step's `when` holds. An error runs guards and skips others.
     pub(super) fn applies(&mut self, step: &LiveStep) -> bool {
         let Some(when) = &step.when else { return true };
@@ -92,14 +94,14 @@ impl Exchange {
     }
 
     fn note(&mut self, step: &LiveStep, stats: &CallStats, verdict: &str, detail: String) {
-        self.worker.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, None);
+        self.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, None);
         self.steps.push(ran(step, stats, verdict, detail));
     }
 
     fn note_failure(&mut self, step: &LiveStep, stats: &CallStats, failure: StepFailure) -> Result<(), GatewayError> {
         let (record, after) = failed(step, stats, failure);
         let kind = record.fault.as_ref().map(|fault| fault.kind);
-        self.worker.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, kind);
+        self.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, kind);
         self.steps.push(record);
         match after {
             AfterFault::Go => Ok(()),
@@ -109,7 +111,7 @@ impl Exchange {
 
     /// Labels: task, language, complexity, …
     pub(super) async fn classify(&mut self) -> Result<(), Stop> {
-        let policy = self.policy();
+        let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::Classify) {
             if !self.applies(step) {
                 continue;
@@ -132,7 +134,7 @@ impl Exchange {
 
     /// Pass, edit, deny; each guard sees its predecessor's output.
     pub(super) async fn guard_request(&mut self) -> Result<(), Stop> {
-        let policy = self.policy();
+        let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::GuardRequest) {
             if !self.applies(step) {
                 continue;
@@ -156,13 +158,12 @@ impl Exchange {
                     self.note(step, &ran.stats, "deny", reason.code.clone());
                     return Err(denied(&reason).into());
                 }
-                Verdict::Edit(edits) => match self.chat_request().edit(&edits) {
+                Verdict::Edit(edits) => match self.chat.edit(&edits) {
                     Ok(edited) => {
                         let texts = edits.iter().filter(|edit| matches!(edit, Edit::Text(_))).count();
                         let detail = format!("{texts} text edits, {} settings {labels}", edits.len() - texts);
                         self.note(step, &ran.stats, "edit", detail.trim_end().to_owned());
-                        self.chat = Some(edited);
-                        self.refresh_view();
+                        self.edited(edited);
                     }
                     Err(error) => self.note_failure(step, &ran.stats, contract(step, error.to_string()))?,
                 },
@@ -173,7 +174,7 @@ impl Exchange {
 
     /// A/B variant, sticky by conversation.
     pub(super) async fn split(&mut self) -> Result<(), Stop> {
-        let policy = self.policy();
+        let policy = Arc::clone(&self.policy);
         self.variant = policy.variants.first().cloned();
         for step in policy.steps(Phase::Split) {
             if !self.applies(step) {
@@ -204,9 +205,8 @@ impl Exchange {
     }
 
     /// Routers are asked in order until one returns attempts; at last the default plan.
-    pub(super) async fn route(&mut self) -> Result<(), Stop> {
-        let policy = self.policy();
-        let pool = Arc::new(self.pool());
+    pub(super) async fn route(&mut self, pool: Arc<CandidatePool>) -> Result<(), Stop> {
+        let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::Route) {
             if !self.applies(step) {
                 continue;
@@ -246,11 +246,10 @@ impl Exchange {
         Ok(())
     }
 
-    /// The candidates of the requested model, by column.
-    fn pool(&self) -> CandidatePool {
-        let policy = self.policy();
+    /// The candidates of the requested model, by column; `now` is the health records' clock in milliseconds.
+    pub(super) fn pool(&self, now: u64) -> CandidatePool {
+        let policy = &self.policy;
         let targets: Vec<_> = self.candidates.iter().map(|&index| &policy.targets[index]).collect();
-        let now = self.worker.monotonic_ms();
         let column = |key: &str, value: &dyn Fn(&crate::snapshot::TargetLive) -> Option<Value>| {
             (key.to_owned(), targets.iter().map(|target| value(target)).collect())
         };
@@ -278,9 +277,9 @@ impl Exchange {
         }
     }
 
-    /// Worst-case cost of the plan, asked of the accountants; then `opened`, durable before any upstream byte.
+    /// Worst-case cost of the plan, asked of the accountants.
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
-        let policy = self.policy();
+        let policy = Arc::clone(&self.policy);
         let usages = self.planned_usages();
         for step in policy.steps(Phase::Account) {
             if !self.applies(step) {
@@ -317,15 +316,31 @@ impl Exchange {
                 }
             }
         }
-        self.open_record()?;
         Ok(())
     }
 
+    /// What an answer used: the provider's own count, else an estimate that says so.
+    pub(super) fn meters(&self, summary: &Summary) -> Vec<Meter> {
+        if !summary.meters.is_empty() {
+            return summary.meters.clone();
+        }
+        let estimate = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
+        vec![
+            estimate(INPUT_TOKENS, self.input_tokens_estimate()),
+            estimate(OUTPUT_TOKENS, summary.released_text_bytes.div_ceil(4)),
+        ]
+    }
+
+    fn input_tokens_estimate(&self) -> u64 {
+        let estimate = self.view.field("input-tokens-estimate").and_then(Value::as_integer);
+        estimate.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or(0)
+    }
+
     fn planned_usages(&self) -> Vec<Usage> {
-        let policy = self.policy();
+        let policy = &self.policy;
         let plan = self.plan.as_ref().expect("`route` ran before");
-        let chat = self.chat_request();
-        let input = self.view.field("input-tokens-estimate").and_then(Value::as_integer).unwrap_or(0);
+        let chat = &self.chat;
+        let input = self.input_tokens_estimate();
         let choices = u64::from(chat.n().max(1));
         let usage = |(index, attempt): (usize, &PlannedAttempt)| {
             let target = policy.target(&attempt.target);
@@ -343,7 +358,7 @@ impl Exchange {
                 target: attempt.target.clone(),
                 outcome: "planned".to_owned(),
                 meters: vec![
-                    meter(INPUT_TOKENS, u64::try_from(input).unwrap_or(0)),
+                    meter(INPUT_TOKENS, input),
                     meter(OUTPUT_TOKENS, output.saturating_mul(choices)),
                 ],
                 attributes: Vec::new(),

@@ -7,14 +7,14 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record, StepRecord};
-use pointsman_domain::plan::Plan;
-use pointsman_domain::usage::{Amount, CostLine, Usage};
-use pointsman_domain::{Digest, GatewayError, Picos, RequestId, RequestView};
-use pointsman_plugin::Call;
+use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record};
+use pointsman_domain::usage::{Amount, CostLine};
+use pointsman_domain::{Digest, ErrorKind, GatewayError, Picos, RequestId};
 use pointsman_wire::openai;
 use sha2::{Digest as _, Sha256};
 
+use super::Stop;
+use super::deliberation::Deliberation;
 use crate::reply::Reply;
 use crate::snapshot::{PolicyLive, Snapshot};
 use crate::tenants::Principal;
@@ -33,25 +33,15 @@ pub(crate) struct Exchange {
     pub(super) policy: Option<Arc<PolicyLive>>,
     pub(super) in_flight: Option<InFlight>,
     pub(super) endpoint: String,
+    /// Between `parse` and `select`.
     pub(super) chat: Option<openai::ChatRequest>,
     pub(super) model: String,
     pub(super) streaming: bool,
     pub(super) request_digest: Digest,
-    pub(super) conversation: String,
-    pub(super) view: Arc<RequestView>,
-    /// Steps up to and including `reserve`; they go into `opened`.
-    pub(super) steps: Vec<StepRecord>,
-    /// Steps after it; they go into `closed`.
-    pub(super) later_steps: Vec<StepRecord>,
-    pub(super) variant: Option<String>,
-    /// Indexes into the policy's targets that this model may use.
-    pub(super) candidates: Vec<usize>,
-    pub(super) plan: Option<Plan>,
-    pub(super) reserved: Option<Picos>,
+    /// From `select` on.
+    pub(super) decided: Option<Deliberation>,
     pub(super) opened: bool,
     pub(super) attempts: Vec<AttemptRecord>,
-    pub(super) usages: Vec<Usage>,
-    pub(super) cost: Vec<CostLine>,
     pub(super) answered_by: Option<String>,
     pub(super) ttft_us: Option<u64>,
     pub(super) response_hash: Sha256,
@@ -80,18 +70,9 @@ impl Exchange {
             model: String::new(),
             streaming: false,
             request_digest: Digest([0; 32]),
-            conversation: String::new(),
-            view: Arc::default(),
-            steps: Vec::new(),
-            later_steps: Vec::new(),
-            variant: None,
-            candidates: Vec::new(),
-            plan: None,
-            reserved: None,
+            decided: None,
             opened: false,
             attempts: Vec::new(),
-            usages: Vec::new(),
-            cost: Vec::new(),
             answered_by: None,
             ttft_us: None,
             response_hash: Sha256::new(),
@@ -115,15 +96,29 @@ impl Exchange {
         Arc::clone(self.policy.as_ref().expect("phases after `pin` have a policy"))
     }
 
-    pub(super) fn chat_request(&self) -> &openai::ChatRequest {
-        self.chat.as_ref().expect("phases after `parse` have a request")
+    /// The request under decision.
+    pub(super) fn decided(&mut self) -> &mut Deliberation {
+        self.decided.as_mut().expect("phases after `select` decide")
     }
 
-    /// The inputs of a plugin call in `phase`.
-    pub(super) fn call(&mut self, phase: &'static str) -> Call {
-        Arc::make_mut(&mut self.view).set_field("phase", phase);
-        let prices = self.policy.as_ref().map(|policy| Arc::clone(&policy.price_book));
-        Call { view: Arc::clone(&self.view), request_id: self.id.clone(), now_ms: self.at_ms, prices }
+    /// The candidates as they stand now, to the routers.
+    pub(super) async fn route(&mut self) -> Result<(), Stop> {
+        let now = self.worker.monotonic_ms();
+        let pool = Arc::new(self.decided().pool(now));
+        self.decided().route(pool).await
+    }
+
+    /// Worst-case cost; then `opened`, durable before any upstream byte.
+    pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
+        self.decided().reserve().await?;
+        Ok(self.open_record()?)
+    }
+
+    /// Prices what was used.
+    pub(super) async fn account(&mut self) {
+        if let Some(decided) = &mut self.decided {
+            decided.account().await;
+        }
     }
 
     /// Headers that every answer carries.
@@ -157,7 +152,7 @@ impl Exchange {
             return Ok(());
         }
         let (Some(principal), Some(policy)) = (&self.principal, &self.policy) else { return Ok(()) };
-        let opened = Opened {
+        let mut opened = Opened {
             id: self.id.clone(),
             at_ms: self.at_ms,
             tenant: principal.tenant.clone(),
@@ -171,13 +166,21 @@ impl Exchange {
             policy_digest: policy.digest,
             prices_digest: policy.prices_digest,
             request_digest: self.request_digest,
-            conversation: self.conversation.clone(),
-            steps: std::mem::take(&mut self.steps),
-            labels: self.view.labels.clone(),
-            variant: self.variant.clone(),
-            plan: self.plan.clone(),
-            reserved_pico_usd: self.reserved,
+            conversation: String::new(),
+            steps: Vec::new(),
+            labels: Vec::new(),
+            variant: None,
+            plan: None,
+            reserved_pico_usd: None,
         };
+        if let Some(decided) = &mut self.decided {
+            opened.conversation.clone_from(&decided.conversation);
+            opened.steps = std::mem::take(&mut decided.steps);
+            opened.labels.clone_from(&decided.view.labels);
+            opened.variant.clone_from(&decided.variant);
+            opened.plan.clone_from(&decided.plan);
+            opened.reserved_pico_usd = decided.reserved;
+        }
         self.worker.append(&Record::Opened(Box::new(opened)))?;
         self.opened = true;
         Ok(())
@@ -185,7 +188,11 @@ impl Exchange {
 
     /// Writes `closed` (and `opened`, where a phase before `reserve` refused).
     pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) {
-        let outcome = if self.later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
+        let (later_steps, cost) = match &mut self.decided {
+            Some(decided) => (std::mem::take(&mut decided.later_steps), std::mem::take(&mut decided.cost)),
+            None => (Vec::new(), Vec::new()),
+        };
+        let outcome = if later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
             Outcome::Cut
         } else {
             outcome
@@ -215,14 +222,14 @@ impl Exchange {
             outcome,
             status: self.status,
             error: error.map(|error| error.kind.code().to_owned()),
-            error_message: error.map(|error| error.message.clone()),
+            error_message: error.map(recordable),
             target: self.answered_by.clone(),
             attempts: std::mem::take(&mut self.attempts),
-            steps: std::mem::take(&mut self.later_steps),
-            cost_pico_usd: self.cost.iter().map(amount).sum(),
-            unpriced: self.cost.iter().any(|line| line.amount == Amount::Unpriced),
-            estimated: self.cost.iter().any(|line| matches!(line.amount, Amount::Estimated(_))),
-            cost: std::mem::take(&mut self.cost),
+            steps: later_steps,
+            cost_pico_usd: cost.iter().map(amount).sum(),
+            unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
+            estimated: cost.iter().any(|line| matches!(line.amount, Amount::Estimated(_))),
+            cost,
             ttft_us: self.ttft_us,
             total_us: self.elapsed_us(),
             response_digest: (self.response_bytes > 0)
@@ -266,4 +273,12 @@ impl Exchange {
 /// Milliseconds since the epoch.
 pub(crate) fn epoch_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// What may be recorded of an error: a provider's own words may repeat content, so they stay out.
+fn recordable(error: &GatewayError) -> String {
+    match error.kind {
+        ErrorKind::UpstreamRejected => "the provider's message went to the caller and is not recorded".to_owned(),
+        _ => error.message.clone(),
+    }
 }

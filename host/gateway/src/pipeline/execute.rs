@@ -6,9 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use pointsman_domain::decision::{AttemptRecord, Outcome};
-use pointsman_domain::usage::{INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
-use pointsman_domain::value::Attribute;
-use pointsman_domain::{ErrorKind, GatewayError, Value};
+use pointsman_domain::usage::Usage;
+use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_traffic::attempts::{Attempts, Failure, Next, Try};
 use pointsman_upstream::{Answer, Outgoing, UpstreamError, UpstreamErrorKind};
 use pointsman_wire::openai::{self, TargetBody};
@@ -56,7 +55,7 @@ impl Exchange {
     /// Tries the plan's attempts in order until one answers.
     pub(super) async fn execute(&mut self) -> Result<Outcome, Stop> {
         let policy = self.policy();
-        let plan = self.plan.clone().expect("`route` ran before");
+        let plan = self.decided().plan.clone().expect("`route` ran before");
         let mut attempts = Attempts::new(&plan, policy.execute.clone(), self.now_ms());
         loop {
             let now = self.now_ms();
@@ -123,7 +122,7 @@ impl Exchange {
     }
 
     async fn try_target(&mut self, attempt: &Try, target: &TargetLive, model: &str, began_us: u64) -> Result<Tried, Stop> {
-        let body = self.chat_request().for_target(&TargetBody { model, include_usage: target.stream_usage });
+        let body = self.decided().chat.for_target(&TargetBody { model, include_usage: target.stream_usage });
         let tenant = self.principal.as_ref().expect("`authenticate` ran before").tenant.clone();
         let worker = std::rc::Rc::clone(&self.worker);
         let outgoing = Outgoing {
@@ -196,26 +195,30 @@ impl Exchange {
         mut answer: Answer,
         began_us: u64,
     ) -> Result<Tried, Stop> {
+        if self.streaming && !answer.is_event_stream() {
+            let detail = "the answer to a stream request is no event stream";
+            return Ok(Tried::Failed(Failed::new(Failure::Protocol, "stream-error", detail)));
+        }
         let policy = self.policy();
-        let view = Arc::make_mut(&mut self.view);
+        let decided = self.decided();
+        let view = Arc::make_mut(&mut decided.view);
         view.set_field("target", target.name.as_str());
         view.set_field("attempt", i64::from(attempt.index));
         view.set_field("status", i64::from(answer.status.as_u16()));
         let applying: Vec<usize> =
-            (0..policy.response_guards().len()).filter(|&index| self.applies(&policy.response_guards()[index])).collect();
-        let call = self.call("guard-response");
+            (0..policy.response_guards().len()).filter(|&index| decided.applies(&policy.response_guards()[index])).collect();
+        let call = decided.call("guard-response");
         let mut guards = Guards::start(&policy, &applying, &call).await;
         drop(call);
-        let is_stream = self.streaming && answer.is_event_stream();
-        let shape = if is_stream {
-            Shape::Stream { client_wants_usage: self.chat_request().include_usage() }
+        let shape = if self.streaming {
+            Shape::Stream { client_wants_usage: self.decided().chat.include_usage() }
         } else {
             Shape::Whole
         };
         let release_limits = ReleaseLimits { buffered_bytes_max: limits::ANSWER_BYTES_MAX, ..ReleaseLimits::default() };
         let mut release = Release::new(guards.specs(), shape, release_limits);
         guards.settle_start(&mut release);
-        let flow = if is_stream {
+        let flow = if self.streaming {
             self.stream(attempt, &mut answer, &mut release, &mut guards, began_us).await
         } else {
             self.whole(attempt, &mut answer, &mut release, &mut guards).await
@@ -233,7 +236,7 @@ impl Exchange {
             };
             self.meter(attempt.index, &target.name, outcome, summary);
         }
-        self.later_steps.extend(guards.records());
+        self.decided().later_steps.extend(guards.records());
         match flow? {
             None => {
                 self.answered_by = Some(target.name.clone());
@@ -407,22 +410,16 @@ impl Exchange {
 
     /// What the attempt used: the provider's own count, else an estimate that says so.
     fn meter(&mut self, attempt: u32, target: &str, outcome: &str, summary: &Summary) {
-        let mut meters = summary.meters.clone();
-        if meters.is_empty() {
-            let input = self.view.field("input-tokens-estimate").and_then(Value::as_integer).unwrap_or(0);
-            let estimate = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
-            meters.push(estimate(INPUT_TOKENS, u64::try_from(input).unwrap_or(0)));
-            meters.push(estimate(OUTPUT_TOKENS, summary.released_text_bytes.div_ceil(4)));
-        }
+        let meters = self.decided().meters(summary);
         let record = self.attempts.last_mut().expect("an attempt is under way");
         record.meters.clone_from(&meters);
         record.response_model.clone_from(&summary.response_model);
-        self.usages.push(Usage {
+        self.decided().usages.push(Usage {
             attempt,
             target: target.to_owned(),
             outcome: outcome.to_owned(),
             meters,
-            attributes: Vec::<Attribute>::new(),
+            attributes: Vec::new(),
         });
     }
 
