@@ -8,6 +8,7 @@ use pointsman_domain::request::{Edit, Verdict};
 use pointsman_domain::usage::{Amount, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
 use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
 use pointsman_plugin::{CallStats, StepFailure};
+use pointsman_traffic::attempts;
 use pointsman_wire::release::Summary;
 
 use super::Stop;
@@ -222,6 +223,10 @@ impl Deliberation {
                         self.note_failure(step, &ran.stats, contract(step, detail))?;
                         continue;
                     }
+                    if let Err(detail) = attempts::check(&plan) {
+                        self.note_failure(step, &ran.stats, contract(step, detail))?;
+                        continue;
+                    }
                     let targets = plan.attempts.iter().map(|attempt| attempt.target.as_str()).collect::<Vec<_>>();
                     let detail = format!("{} ({})", targets.join(" > "), plan.reason.code);
                     self.note(step, &ran.stats, "plan", detail);
@@ -269,9 +274,9 @@ impl Deliberation {
                 column("quality", &|target| target.quality.map(Value::Number)),
                 column("region", &|target| target.region.clone().map(Value::Text)),
                 column("healthy", &|target| Some(Value::Flag(target.health.healthy(now)))),
-                column("ttft-p50-ms", &|target| target.health.ttft_p50_ms().map(Value::Number)),
-                column("ttft-p95-ms", &|target| target.health.ttft_p95_ms().map(Value::Number)),
-                column("error-rate", &|target| target.health.error_rate().map(Value::Number)),
+                column("ttft-p50-ms", &|target| target.health.ttft_p50_ms(now).map(Value::Number)),
+                column("ttft-p95-ms", &|target| target.health.ttft_p95_ms(now).map(Value::Number)),
+                column("error-rate", &|target| target.health.error_rate(now).map(Value::Number)),
                 column("in-flight", &|target| Some(Value::Integer(i64::from(target.health.in_flight())))),
             ],
         }
