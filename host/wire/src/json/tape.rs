@@ -1,0 +1,435 @@
+//! One pass over a JSON text into a flat list of positioned values; no recursion, no numbers converted.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::text::unescape;
+
+/// Bounds of one parse.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Containers inside containers.
+    pub(crate) depth_max: usize,
+    /// Values and keys altogether.
+    pub(crate) values_max: usize,
+}
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    True,
+    False,
+    Null,
+}
+
+/// Why a text was refused; all but the last at a byte offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Syntax(usize),
+    /// The same key twice in one object: readers would disagree on which counts.
+    DuplicateKey(usize),
+    TooDeep(usize),
+    TooMany(usize),
+    TooLong,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    kind: Kind,
+    start: u32,
+    end: u32,
+    /// Index of the entry after this value and all inside it.
+    after: u32,
+}
+
+/// The values of one text in document order; an object's keys stand before their values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tape {
+    entries: Vec<Entry>,
+}
+
+impl Tape {
+    /// Reads exactly one value.
+    pub(crate) fn parse(text: &str, limits: Limits) -> Result<Self, Fault> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(Fault::TooLong);
+        }
+        let mut parser = Parser {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            limits,
+            entries: Vec::with_capacity(text.len() / 24 + 4),
+            open: Vec::new(),
+        };
+        parser.run()?;
+        Ok(Self {
+            entries: parser.entries,
+        })
+    }
+
+    /// The outermost value; `text` is the text that was parsed.
+    pub(crate) fn root<'a>(&'a self, text: &'a str) -> Node<'a> {
+        Node {
+            tape: self,
+            text,
+            at: 0,
+        }
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    limits: Limits,
+    entries: Vec<Entry>,
+    open: Vec<usize>,
+}
+
+impl Parser<'_> {
+    fn run(&mut self) -> Result<(), Fault> {
+        self.value()?;
+        while let Some(&container) = self.open.last() {
+            self.member(container)?;
+        }
+        self.space();
+        if self.at < self.bytes.len() {
+            return Err(Fault::Syntax(self.at));
+        }
+        Ok(())
+    }
+
+    /// The next member of the innermost container, or its end.
+    fn member(&mut self, container: usize) -> Result<(), Fault> {
+        let is_object = self.entries[container].kind == Kind::Object;
+        let is_first = self.entries.len() == container + 1;
+        self.space();
+        if self.peek() == Some(if is_object { b'}' } else { b']' }) {
+            self.at += 1;
+            return self.close(container);
+        }
+        if !is_first {
+            self.expect(b',')?;
+            self.space();
+        }
+        if is_object {
+            if self.peek() != Some(b'"') {
+                return Err(Fault::Syntax(self.at));
+            }
+            self.string()?;
+            self.space();
+            self.expect(b':')?;
+        }
+        self.value()
+    }
+
+    fn value(&mut self) -> Result<(), Fault> {
+        self.space();
+        match self.peek() {
+            Some(b'{') => self.begin(Kind::Object),
+            Some(b'[') => self.begin(Kind::Array),
+            Some(b'"') => self.string(),
+            Some(b't') => self.word("true", Kind::True),
+            Some(b'f') => self.word("false", Kind::False),
+            Some(b'n') => self.word("null", Kind::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(Fault::Syntax(self.at)),
+        }
+    }
+
+    fn begin(&mut self, kind: Kind) -> Result<(), Fault> {
+        if self.open.len() >= self.limits.depth_max {
+            return Err(Fault::TooDeep(self.at));
+        }
+        let start = self.at;
+        self.at += 1;
+        self.open.push(self.entries.len());
+        self.push(kind, start)
+    }
+
+    fn close(&mut self, container: usize) -> Result<(), Fault> {
+        self.open.pop();
+        let after = position(self.entries.len());
+        let end = position(self.at);
+        let entry = &mut self.entries[container];
+        entry.after = after;
+        entry.end = end;
+        if entry.kind == Kind::Object {
+            self.check_keys(container)?;
+        }
+        Ok(())
+    }
+
+    fn check_keys(&self, container: usize) -> Result<(), Fault> {
+        let mut few: Vec<Cow<'_, str>> = Vec::new();
+        let mut many: HashSet<Cow<'_, str>> = HashSet::new();
+        let end = self.entries[container].after as usize;
+        let mut at = container + 1;
+        while at < end {
+            let entry = self.entries[at];
+            let key = unescape(&self.text[entry.start as usize + 1..entry.end as usize - 1]);
+            let known = if few.len() < 16 {
+                let known = few.contains(&key);
+                few.push(key);
+                known
+            } else {
+                few.contains(&key) || !many.insert(key)
+            };
+            if known {
+                return Err(Fault::DuplicateKey(entry.start as usize));
+            }
+            at = self.entries[at + 1].after as usize;
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, kind: Kind, start: usize) -> Result<(), Fault> {
+        if self.entries.len() >= self.limits.values_max {
+            return Err(Fault::TooMany(start));
+        }
+        let after = position(self.entries.len() + 1);
+        self.entries.push(Entry {
+            kind,
+            start: position(start),
+            end: position(self.at),
+            after,
+        });
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => self.escape()?,
+                Some(0x20..) => self.at += 1,
+                Some(_) | None => return Err(Fault::Syntax(self.at)),
+            }
+        }
+        self.at += 1;
+        self.push(Kind::String, start)
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        let digits = match self.bytes.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 0,
+            Some(b'u') => 4,
+            _ => return Err(Fault::Syntax(self.at)),
+        };
+        let hex = self
+            .bytes
+            .get(self.at + 2..self.at + 2 + digits)
+            .ok_or(Fault::Syntax(self.at))?;
+        if !hex.iter().all(u8::is_ascii_hexdigit) {
+            return Err(Fault::Syntax(self.at));
+        }
+        self.at += 2 + digits;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        self.skip(b'-');
+        if !self.skip(b'0') {
+            self.digits()?;
+        }
+        if self.skip(b'.') {
+            self.digits()?;
+        }
+        if self.skip(b'e') || self.skip(b'E') {
+            if !self.skip(b'+') {
+                self.skip(b'-');
+            }
+            self.digits()?;
+        }
+        self.push(Kind::Number, start)
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        if self.at == start {
+            return Err(Fault::Syntax(start));
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &str, kind: Kind) -> Result<(), Fault> {
+        let start = self.at;
+        if !self.bytes[start..].starts_with(word.as_bytes()) {
+            return Err(Fault::Syntax(start));
+        }
+        self.at += word.len();
+        self.push(kind, start)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Fault> {
+        if self.skip(byte) {
+            return Ok(());
+        }
+        Err(Fault::Syntax(self.at))
+    }
+
+    fn skip(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+}
+
+/// `Tape::parse` refuses texts whose positions do not fit.
+fn position(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// One value in its text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a> {
+    tape: &'a Tape,
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Node<'a> {
+    fn entry(self) -> Entry {
+        self.tape.entries[self.at]
+    }
+
+    fn sibling(self, at: usize) -> Self {
+        Self { at, ..self }
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        self.entry().kind
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// Bytes of the value in the text, quotes and brackets included.
+    pub(crate) fn range(self) -> Range<usize> {
+        let entry = self.entry();
+        entry.start as usize..entry.end as usize
+    }
+
+    /// The value as it is spelled.
+    pub(crate) fn raw(self) -> &'a str {
+        &self.text[self.range()]
+    }
+
+    /// A string as it is spelled, without its quotes.
+    pub(crate) fn raw_string(self) -> Option<&'a str> {
+        (self.kind() == Kind::String).then(|| &self.text[self.inner()])
+    }
+
+    /// Bytes between the quotes or brackets.
+    pub(crate) fn inner(self) -> Range<usize> {
+        let range = self.range();
+        range.start + 1..range.end - 1
+    }
+
+    /// A string, decoded.
+    pub(crate) fn string(self) -> Option<Cow<'a, str>> {
+        self.raw_string().map(unescape)
+    }
+
+    pub(crate) fn flag(self) -> Option<bool> {
+        match self.kind() {
+            Kind::True => Some(true),
+            Kind::False => Some(false),
+            Kind::Object | Kind::Array | Kind::String | Kind::Number | Kind::Null => None,
+        }
+    }
+
+    /// A whole number that fits; `3.0` is one, as JSON has no integers.
+    pub(crate) fn integer(self) -> Option<u64> {
+        if self.kind() != Kind::Number {
+            return None;
+        }
+        let raw = self.raw();
+        raw.parse().ok().or_else(|| {
+            let (whole, fraction) = raw.split_once('.')?;
+            fraction
+                .bytes()
+                .all(|byte| byte == b'0')
+                .then(|| whole.parse().ok())?
+        })
+    }
+
+    pub(crate) fn number(self) -> Option<f64> {
+        if self.kind() != Kind::Number {
+            return None;
+        }
+        self.raw()
+            .parse()
+            .ok()
+            .filter(|number: &f64| number.is_finite())
+    }
+
+    /// Keys and values of an object, in order; nothing for others.
+    pub(crate) fn members(self) -> impl Iterator<Item = (Node<'a>, Node<'a>)> {
+        let end = self.end_of(Kind::Object);
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            (at < end).then(|| {
+                let (key, value) = (self.sibling(at), self.sibling(at + 1));
+                at = value.entry().after as usize;
+                (key, value)
+            })
+        })
+    }
+
+    /// Items of an array, in order; nothing for others.
+    pub(crate) fn items(self) -> impl Iterator<Item = Node<'a>> {
+        let end = self.end_of(Kind::Array);
+        let mut at = self.at + 1;
+        std::iter::from_fn(move || {
+            (at < end).then(|| {
+                let item = self.sibling(at);
+                at = item.entry().after as usize;
+                item
+            })
+        })
+    }
+
+    fn end_of(self, kind: Kind) -> usize {
+        if self.kind() == kind {
+            self.entry().after as usize
+        } else {
+            0
+        }
+    }
+
+    /// A member of an object.
+    pub(crate) fn get(self, key: &str) -> Option<Self> {
+        self.members()
+            .find(|(name, _)| name.string().is_some_and(|name| name == key))
+            .map(|(_, value)| value)
+    }
+
+    /// A member of an object unless it is null.
+    pub(crate) fn some(self, key: &str) -> Option<Self> {
+        self.get(key).filter(|value| !value.is_null())
+    }
+}

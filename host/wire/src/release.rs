@@ -1,0 +1,1 @@
+//! Releases an answer piece by piece, as its guards allow.
