@@ -1,0 +1,64 @@
+//! What goes into a call of a step and what comes out beside the result.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pointsman_domain::usage::Rate;
+use pointsman_domain::{Digest, RequestId, RequestView};
+
+use crate::fault::StepFailure;
+
+/// Rates by target name: what the `prices` import answers from.
+pub type PriceBook = HashMap<String, Vec<Rate>>;
+
+/// The inputs of a call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The request as the plugin sees it.
+    pub view: Arc<RequestView>,
+    /// Seeds the `random` import, together with the step's id.
+    pub request_id: RequestId,
+    /// What the `clock` import answers, milliseconds since the epoch.
+    pub now_ms: u64,
+    /// What the `prices` import answers from; none knows no price.
+    pub prices: Option<Arc<PriceBook>>,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallStats {
+    /// Wall time in the plugin, nanoseconds, instantiation included.
+    pub time_ns: u64,
+    /// Deterministic instruction count.
+    pub fuel: u64,
+    /// Host calls made.
+    pub host_calls: u32,
+    /// Pushes, for response guards.
+    pub pushes: u32,
+    /// Whether the instance was fresh.
+    pub fresh: bool,
+    /// sha256 over each host call (name, arguments, result) in order, then the call's result.
+    pub imports_digest: Digest,
+}
+
+impl Default for CallStats {
+    fn default() -> Self {
+        Self {
+            time_ns: 0,
+            fuel: 0,
+            host_calls: 0,
+            pushes: 0,
+            fresh: false,
+            imports_digest: Digest([0; 32]),
+        }
+    }
+}
+
+/// A call's outcome. What it took is known even where it failed.
+#[derive(Debug)]
+pub struct Ran<T> {
+    /// The result.
+    pub result: Result<T, StepFailure>,
+    /// What it took.
+    pub stats: CallStats,
+}

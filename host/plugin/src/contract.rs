@@ -1,0 +1,134 @@
+//! The names of the contract: what a component may import and export, and what a step may be granted.
+
+use pointsman_domain::Role;
+
+/// Version of the WIT package that is offered.
+pub const WIT_VERSION: &str = "0.1.0";
+
+const PACKAGE: &str = "pointsman:plugin/";
+
+/// Roles by their interface names.
+pub(crate) const ROLES: [Role; 6] = [
+    Role::Classifier,
+    Role::RequestGuard,
+    Role::Splitter,
+    Role::Router,
+    Role::ResponseGuard,
+    Role::Accountant,
+];
+
+/// A host interface that is granted step by step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Import {
+    /// Log lines of the step.
+    Log,
+    /// The decision's timestamp.
+    Clock,
+    /// Numbers seeded from request and step.
+    Random,
+    /// The step's files.
+    Data,
+    /// Sliding counts of the tenant.
+    Counters,
+    /// Vectors of text.
+    Embedding,
+    /// HMAC under named secrets.
+    Secrets,
+    /// The price catalogue.
+    Prices,
+}
+
+impl Import {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Log,
+        Self::Clock,
+        Self::Random,
+        Self::Data,
+        Self::Counters,
+        Self::Embedding,
+        Self::Secrets,
+        Self::Prices,
+    ];
+
+    /// Its name in WIT, in `describe` and in a policy's grants.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Data => "data",
+            Self::Counters => "counters",
+            Self::Embedding => "embedding",
+            Self::Secrets => "secrets",
+            Self::Prices => "prices",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|import| import.as_str() == name)
+    }
+
+    /// Whether this gateway can answer it. What it cannot is refused at activation, never answered with nothing.
+    #[must_use]
+    pub const fn offered(self) -> bool {
+        match self {
+            Self::Log | Self::Clock | Self::Random | Self::Data | Self::Prices => true,
+            Self::Counters | Self::Embedding | Self::Secrets => false,
+        }
+    }
+}
+
+/// The names of all imports, for messages.
+pub(crate) fn import_names() -> String {
+    Import::ALL.map(Import::as_str).join(", ")
+}
+
+/// A set of imports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Imports(u8);
+
+impl Imports {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) const fn with(self, import: Import) -> Self {
+        Self(self.0 | 1 << import as u8)
+    }
+
+    pub(crate) const fn has(self, import: Import) -> bool {
+        self.0 & (1 << import as u8) != 0
+    }
+}
+
+/// An interface of the contract in the offered version, without package and version: `log`.
+fn interface(name: &str) -> Option<&str> {
+    let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
+    (version == WIT_VERSION).then_some(interface)
+}
+
+/// Whether a component may import this interface at all; the grant is another matter.
+pub(crate) fn importable(name: &str) -> bool {
+    interface(name).is_some_and(|interface| {
+        matches!(interface, "types" | "request" | "targets") || Import::by_name(interface).is_some()
+    })
+}
+
+/// What an exported interface is.
+pub(crate) enum Export {
+    Meta,
+    Role(Role),
+}
+
+/// An export by its full name.
+pub(crate) fn export(name: &str) -> Option<Export> {
+    match interface(name)? {
+        "meta" => Some(Export::Meta),
+        role => ROLES
+            .into_iter()
+            .find(|known| known.as_str() == role)
+            .map(Export::Role),
+    }
+}

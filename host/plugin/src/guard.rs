@@ -1,0 +1,221 @@
+//! A response guard at work: one instance for the answer of one attempt.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pointsman_domain::Attribute;
+use pointsman_domain::guard::{Action, Channel, Delta};
+use wasmtime::component::{Resource, ResourceAny};
+
+use crate::call::CallStats;
+use crate::fault::{Cause, Failure, StepFailure};
+use crate::generated::exports::pointsman::plugin::response_guard::{self, GuestGuard};
+use crate::instance::{self, Live, RoleExports};
+use crate::machine::Machine;
+use crate::plugin::Identity;
+use crate::record::Fold;
+use crate::state::{ONLY, State};
+use crate::step::{Step, nanoseconds};
+use crate::{limits, wit};
+
+/// A guard of one attempt. After a failure it is gone: further calls fail too.
+pub struct ResponseGuard {
+    machine: Arc<Machine>,
+    plugin: Arc<Identity>,
+    returned_bytes: u32,
+    call_fuel: u64,
+    /// What is left for the whole response.
+    fuel: u64,
+    running: Option<Instance>,
+    stats: CallStats,
+}
+
+struct Instance {
+    live: Live,
+    guard: ResourceAny,
+}
+
+impl std::fmt::Debug for ResponseGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseGuard")
+            .field("plugin", &self.plugin.label)
+            .field("running", &self.running.is_some())
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ResponseGuard {
+    /// Constructs the guard in an instance that was lent to the call.
+    pub(crate) async fn start(step: &Step, mut live: Live) -> Result<Self, Failure> {
+        let RoleExports::ResponseGuard(role) = &live.exports else {
+            let detail = format!(
+                "step is a {}, called as a response-guard",
+                step.role().as_str()
+            );
+            return Err(Cause::contract(detail).into());
+        };
+        let guard = role
+            .guard()
+            .call_constructor(&mut live.store, Resource::new_borrow(ONLY))
+            .await?;
+        let call_fuel = step.allowance.limits.fuel;
+        let used = call_fuel.saturating_sub(live.store.get_fuel()?);
+        let stats = CallStats {
+            fuel: used,
+            host_calls: live.store.data().host_calls,
+            fresh: true,
+            imports_digest: live.store.data().recorder.digest(),
+            ..CallStats::default()
+        };
+        Ok(Self {
+            machine: Arc::clone(&step.machine),
+            plugin: Arc::clone(&step.plugin),
+            returned_bytes: step.allowance.limits.returned_bytes,
+            call_fuel,
+            fuel: call_fuel
+                .saturating_mul(limits::RESPONSE_FUEL_CALLS)
+                .saturating_sub(used),
+            running: Some(Instance { live, guard }),
+            stats,
+        })
+    }
+
+    /// What it took so far. The digest covers all calls in order.
+    #[must_use]
+    pub const fn stats(&self) -> CallStats {
+        self.stats
+    }
+
+    pub(crate) fn took(&mut self, started: Instant) {
+        self.stats.time_ns = self.stats.time_ns.saturating_add(nanoseconds(started));
+    }
+
+    /// Announces a channel.
+    ///
+    /// # Errors
+    /// A fault, or the plugin's own error; the guard is gone then.
+    pub async fn open(&mut self, id: u32, about: &Channel) -> Result<(), StepFailure> {
+        let about = wit::channel(about);
+        self.call(async |guest, store, guard| {
+            let opened = guest.call_open(store, guard, id, &about).await?;
+            Ok(opened.map_err(|error| wit::plugin_error(&error))?)
+        })
+        .await
+    }
+
+    /// Hands over all deltas of one event.
+    ///
+    /// # Errors
+    /// A fault, or the plugin's own error; the guard is gone then.
+    pub async fn push(&mut self, deltas: &[Delta]) -> Result<Vec<Action>, StepFailure> {
+        self.stats.pushes = self.stats.pushes.saturating_add(1);
+        let deltas: Vec<_> = deltas.iter().map(wit::delta).collect();
+        self.call(async |guest, store, guard| {
+            actions(guest.call_push(store, guard, &deltas).await?)
+        })
+        .await
+    }
+
+    /// A channel ended.
+    ///
+    /// # Errors
+    /// A fault, or the plugin's own error; the guard is gone then.
+    pub async fn close(&mut self, channel: u32) -> Result<Vec<Action>, StepFailure> {
+        self.call(async |guest, store, guard| {
+            actions(guest.call_close(store, guard, channel).await?)
+        })
+        .await
+    }
+
+    /// Channels reached a bound of hold-back.
+    ///
+    /// # Errors
+    /// A fault, or the plugin's own error; the guard is gone then.
+    pub async fn expire(&mut self, channels: &[u32]) -> Result<Vec<Action>, StepFailure> {
+        self.call(async |guest, store, guard| {
+            actions(guest.call_expire(store, guard, channels).await?)
+        })
+        .await
+    }
+
+    /// The answer ended.
+    ///
+    /// # Errors
+    /// A fault, or the plugin's own error; the guard is gone then.
+    pub async fn finish(&mut self, outcome: Vec<Attribute>) -> Result<Vec<Action>, StepFailure> {
+        let outcome = wit::attributes(&outcome);
+        self.call(async |guest, store, guard| {
+            actions(guest.call_finish(store, guard, &outcome).await?)
+        })
+        .await
+    }
+
+    /// Runs one call. The instance is out of the guard meanwhile: a call that fails, or that is dropped midway, takes
+    /// it along.
+    async fn call<T: Fold>(
+        &mut self,
+        body: impl AsyncFnOnce(
+            &GuestGuard<'_>,
+            &mut wasmtime::Store<State>,
+            ResourceAny,
+        ) -> Result<T, Failure>,
+    ) -> Result<T, StepFailure> {
+        let started = Instant::now();
+        let machine = Arc::clone(&self.machine);
+        let _running = machine.ticker.running();
+        let result = match self.running.take() {
+            Some(mut running) => {
+                let result = self.run(&mut running, body).await;
+                if result.is_ok() {
+                    self.running = Some(running);
+                }
+                result
+            }
+            None => Err(Cause::contract("the guard has failed before").into()),
+        };
+        self.took(started);
+        result.map_err(|failure| failure.of(&self.plugin.label, self.returned_bytes))
+    }
+
+    async fn run<T: Fold>(
+        &mut self,
+        running: &mut Instance,
+        body: impl AsyncFnOnce(
+            &GuestGuard<'_>,
+            &mut wasmtime::Store<State>,
+            ResourceAny,
+        ) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Instance { live, guard } = running;
+        let RoleExports::ResponseGuard(role) = &live.exports else {
+            return Err(Cause::contract("not a response-guard").into());
+        };
+        let given = self.call_fuel.min(self.fuel);
+        instance::arm(&mut live.store, given)?;
+        let result = body(&role.guard(), &mut live.store, *guard).await;
+        let used = given.saturating_sub(live.store.get_fuel()?);
+        self.fuel = self.fuel.saturating_sub(used);
+        self.stats.fuel = self.stats.fuel.saturating_add(used);
+        let state = live.store.data_mut();
+        match &result {
+            Ok(value) => state.recorder.fold(value),
+            Err(Failure::Plugin(error)) => state.recorder.fold(error),
+            Err(Failure::Wasm(_) | Failure::Cause(_)) => {}
+        }
+        self.stats.host_calls = state.host_calls;
+        self.stats.imports_digest = state.recorder.digest();
+        result
+    }
+}
+
+fn actions(
+    answer: Result<
+        Vec<response_guard::Action>,
+        crate::generated::pointsman::plugin::types::PluginError,
+    >,
+) -> Result<Vec<Action>, Failure> {
+    Ok(wit::actions_in(
+        answer.map_err(|error| wit::plugin_error(&error))?,
+    )?)
+}
