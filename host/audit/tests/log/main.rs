@@ -1,0 +1,7 @@
+//! The decision log from outside: what survives, what is found, what is refused.
+
+mod crash;
+mod damage;
+mod reading;
+mod records;
+mod writing;
