@@ -26,16 +26,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads a configuration file; without one every key has its default.
+    /// Reads a configuration file; without one every key has its default. `POINTSMAN_…` variables override both.
     pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
-        let config = match file {
-            None => StaticConfig::default(),
+        let (name, text) = match file {
+            None => (String::new(), String::new()),
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                let name = path.display().to_string();
-                pointsman_policy::document::parse(&name, &text).map_err(|error| anyhow::anyhow!("{error}"))?
+                (path.display().to_string(), text)
             }
         };
+        let mut config: StaticConfig =
+            pointsman_policy::document::parse(&name, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        config.override_with(variables)?;
+        let mut findings = config.check();
+        pointsman_policy::document::place(&mut findings, &name, &text);
+        if let Some(finding) = findings.iter().find(|finding| finding.is_error()) {
+            bail!("{finding}");
+        }
         Ok(Self { config })
     }
 
