@@ -1,0 +1,98 @@
+//! What a request needs of a target: capabilities, context, and how much it will use.
+
+use pointsman_sdk::View;
+
+use crate::Config;
+use crate::candidate::Candidate;
+
+/// Messages and parts that are looked at for pictures, newest first. Every look is a recorded host call; a request with
+/// more of them is taken to need vision, which can only cost money.
+const LOOKS_MAX: u32 = 4096;
+
+/// What a request needs.
+#[derive(Debug)]
+pub(crate) struct Need {
+    pub(crate) capabilities: Vec<String>,
+    /// Input tokens, as the gateway estimates them.
+    pub(crate) input_tokens: i64,
+    /// Output tokens that all choices together are reckoned to take.
+    pub(crate) output_tokens: i128,
+    /// Output tokens that one choice has to have room for.
+    pub(crate) room_tokens: i64,
+    /// Output tokens that the caller asks for by number.
+    pub(crate) asked_tokens: Option<i64>,
+}
+
+impl Need {
+    /// Reads what the decision needs and no more: parts only where a candidate could not take a picture.
+    pub(crate) fn of(request: &dyn View, config: &Config, candidates: &[Candidate]) -> Self {
+        let expected = i64::from(config.expected_output_tokens);
+        let asked = request
+            .integer("max-output-tokens")
+            .filter(|asked| *asked > 0);
+        let choices = request.integer("n").unwrap_or(1).max(1);
+        let reckoned = asked.map_or(expected, |asked| asked.min(expected));
+        Self {
+            capabilities: capabilities(request, config, candidates),
+            input_tokens: input_tokens(request),
+            output_tokens: i128::from(choices) * i128::from(reckoned),
+            room_tokens: asked.unwrap_or(expected),
+            asked_tokens: asked,
+        }
+    }
+}
+
+fn capabilities(request: &dyn View, config: &Config, candidates: &[Candidate]) -> Vec<String> {
+    let mut needed = config.require.clone();
+    let mut need = |capability: &str, needs: bool| {
+        if needs && !needed.iter().any(|known| known == capability) {
+            needed.push(capability.to_owned());
+        }
+    };
+    need("tools", !request.tool_names().is_empty());
+    let format = request.text("response-format");
+    // The dialect writes json_schema, the field may be spelt as all fields are.
+    need(
+        "json-schema",
+        format.is_some_and(|format| format.replace('_', "-") == "json-schema"),
+    );
+    need("streaming", request.flag("streaming") == Some(true));
+    let all_see = candidates.iter().all(|candidate| candidate.can("vision"));
+    need("vision", !all_see && has_image(request));
+    needed
+}
+
+/// The gateway's estimate; without one, four bytes of body a token.
+fn input_tokens(request: &dyn View) -> i64 {
+    request
+        .integer("input-tokens-estimate")
+        .filter(|tokens| *tokens >= 0)
+        .unwrap_or_else(|| i64::try_from(request.body_length().div_ceil(4)).unwrap_or(i64::MAX))
+}
+
+fn has_image(request: &dyn View) -> bool {
+    let mut looks = 0;
+    for message in (0..request.message_count()).rev() {
+        let parts = request
+            .message_field(message, "parts")
+            .and_then(|parts| parts.as_integer())
+            .and_then(|parts| u32::try_from(parts).ok())
+            .unwrap_or(0);
+        // The look at the message itself counts, or one of empty messages alone would be read to its end.
+        looks += 1;
+        for part in (0..parts).rev() {
+            looks += 1;
+            if looks > LOOKS_MAX {
+                return true;
+            }
+            let kind = request.part_field(message, part, "kind");
+            if kind.as_ref().and_then(|kind| kind.as_text()) == Some("image") {
+                return true;
+            }
+        }
+        if looks > LOOKS_MAX {
+            return true;
+        }
+    }
+    false
+}
