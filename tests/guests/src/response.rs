@@ -42,7 +42,7 @@ impl response_guard::GuestGuard for Stream {
 
     fn push(&self, deltas: Vec<Delta>) -> Result<Vec<Action>, PluginError> {
         let config = config();
-        let odd = if config.at == At::Call && !behaviour::needs_request(config.behaviour) {
+        let mut odd = if config.at == At::Call && !behaviour::needs_request(config.behaviour) {
             behaviour::misbehave(config.behaviour, None)?
         } else {
             None
@@ -52,8 +52,9 @@ impl response_guard::GuestGuard for Stream {
             if config.behaviour == Behaviour::Contract {
                 return Action::pass(delta.channel, bytes + 1);
             }
-            match &odd {
-                Some(odd) => Action::replace(delta.channel, bytes, odd.clone()),
+            // Moved, not copied: two copies of the largest would be a memory fault instead.
+            match odd.take() {
+                Some(odd) => Action::replace(delta.channel, bytes, odd),
                 None => Action::pass(delta.channel, bytes),
             }
         });
