@@ -223,7 +223,12 @@ impl Exchange {
         } else {
             self.whole(attempt, &mut answer, &mut release, &mut guards).await
         };
-        drop(answer);
+        // After its end a stream has little left to say; one that a guard cut is cancelled.
+        if matches!(flow, Ok(None)) && release.summary().cut.is_none() {
+            answer.finish();
+        } else {
+            drop(answer);
+        }
         let committed = self.reply.started() || matches!(flow, Ok(None));
         let summary = release.summary();
         if !committed && matches!(flow, Ok(Some(_))) && summary.meters.is_empty() {
