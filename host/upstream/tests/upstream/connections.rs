@@ -3,12 +3,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pointsman_upstream::{Credential, UpstreamConfig, UpstreamErrorKind};
 use secrecy::SecretString;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::server::{Call, Server, Step, local, read, send};
 
+/// More than socket buffers hold.
+const BODY_BYTES: usize = 64 << 20;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                       transfer-encoding: chunked\r\n\r\n6\r\ndata: \r\n";
@@ -214,6 +219,35 @@ fn request_that_is_given_up_before_its_answer_is_cancelled() {
             .await;
         call.abort();
         server.seen.until_closed(1).await;
+    });
+}
+
+#[test]
+fn request_that_is_given_up_while_it_is_sent_ends_there() {
+    local(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let server = Server {
+            address: listener.local_addr().expect("bound"),
+            seen: Rc::default(),
+        };
+        let (client, url) = (server.client(), server.url());
+        let call = Call {
+            body: Bytes::from(vec![b' '; BODY_BYTES]),
+            headers_timeout_ms: 50,
+            ..Call::default()
+        };
+        let (sent, accepted) = tokio::join!(call.send(&client, &url), listener.accept());
+        assert_eq!(sent.err().expect("late").kind, UpstreamErrorKind::Timeout);
+        let (mut socket, _peer) = accepted.expect("a connection");
+        let mut received = 0;
+        let mut buffer = vec![0; 1 << 20];
+        while let Ok(bytes @ 1..) = socket.read(&mut buffer).await {
+            received += bytes;
+        }
+        assert!(
+            received < BODY_BYTES,
+            "{received} bytes came after it was given up"
+        );
     });
 }
 

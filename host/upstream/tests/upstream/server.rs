@@ -152,6 +152,7 @@ async fn read_request(socket: &mut (impl AsyncRead + Unpin)) -> Option<String> {
 pub(crate) struct Call<'a> {
     pub(crate) credential: Option<&'a Credential>,
     pub(crate) tenant: &'a str,
+    pub(crate) body: Bytes,
     pub(crate) connect_timeout_ms: u64,
     pub(crate) headers_timeout_ms: u64,
 }
@@ -161,6 +162,7 @@ impl Default for Call<'_> {
         Self {
             credential: None,
             tenant: "acme",
+            body: Bytes::from_static(b"{\"n\":1}"),
             connect_timeout_ms: 5_000,
             headers_timeout_ms: 5_000,
         }
@@ -175,7 +177,7 @@ impl Call<'_> {
                 endpoint: &endpoint,
                 path: "/chat/completions",
                 headers: vec![("x-pointsman-request-id".to_owned(), "r1".to_owned())],
-                body: Bytes::from_static(b"{\"n\":1}"),
+                body: self.body.clone(),
                 credential: self.credential,
                 tenant: self.tenant,
                 connect_timeout_ms: self.connect_timeout_ms,
