@@ -1,1 +1,51 @@
 //! The control listener: health, readiness, metrics, decisions.
+//!
+//! | endpoint | token | answer |
+//! |---|---|---|
+//! | `GET /healthz` | no | 200 while the process serves at all |
+//! | `GET /readyz` | no | 200, or 503 and the reason |
+//! | `GET /metrics` | no | `OpenMetrics` text: names of tenants and targets, counts, costs |
+//! | `GET /admin/v1/decisions` | yes | the newest decisions; `tenant`, `target`, `outcome`, `since`, `limit` |
+//! | `GET /admin/v1/decisions/{id}` | yes | both records of one; a unique beginning of the id is enough |
+//! | `GET /admin/v1/decisions/tail` | yes | server-sent events, one a decision, as requests end; `tenant`, `target`, `outcome` |
+//!
+//! `/metrics` follows Prometheus' custom and asks for no token: what keeps it private is the address, which is loopback
+//! unless the operator says otherwise. Errors are RFC 9457 `application/problem+json` with a `next` member that says
+//! what to do.
+//!
+//! Promises: reads of the log never block the runtime, and everything is bounded: connections, headers, time, results,
+//! concurrent reads and followers. Refuses to know where decisions come from.
+
+mod auth;
+mod decisions;
+mod follow;
+mod problem;
+mod query;
+mod routes;
+mod serve;
+mod source;
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+pub use serve::{ControlError, serve};
+pub use source::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};
+
+/// What the listener serves.
+pub struct Control {
+    /// What `Authorization: Bearer` must carry under `/admin`.
+    pub token: SecretString,
+    /// Behind `/readyz`.
+    pub readiness: Arc<dyn Readiness>,
+    /// Behind `/metrics`: the text of all metrics.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Behind `/admin/v1/decisions`.
+    pub decisions: Arc<dyn DecisionSource>,
+}
+
+/// Whether the node takes requests.
+pub trait Readiness: Send + Sync {
+    /// Why not, or none where it does.
+    fn not_ready(&self) -> Option<String>;
+}
