@@ -74,7 +74,7 @@ fn unicode(bytes: &[u8]) -> (char, usize) {
 }
 
 /// A surrogate pair as a character.
-pub(super) fn pair(high: u32, low: u32) -> Option<char> {
+pub(crate) fn pair(high: u32, low: u32) -> Option<char> {
     let is_pair = (0xd800..0xdc00).contains(&high) && (0xdc00..0xe000).contains(&low);
     is_pair
         .then(|| char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00)))

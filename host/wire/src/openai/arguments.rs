@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{Kind, Limits, Node, Tape, escape_into};
+use crate::json::{Kind, Limits, Node, Tape, escape_into, push_key};
 
 /// A string, number or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,18 +62,6 @@ fn string_leaf(node: Node<'_>, path: String) -> Leaf {
         text: node.string().unwrap_or_default().into_owned(),
         range: node.inner(),
         is_number: false,
-    }
-}
-
-/// Adds a member to a JSON pointer.
-pub(crate) fn push_key(path: &mut String, key: &str) {
-    path.push('/');
-    for character in key.chars() {
-        match character {
-            '~' => path.push_str("~0"),
-            '/' => path.push_str("~1"),
-            plain => path.push(plain),
-        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use pointsman_domain::request::Segment;
 
-use super::arguments::{leaves, push_key};
+use super::arguments::leaves;
 use super::request::ChatRequest;
-use crate::json::{Kind, Limits, Node};
+use crate::json::{Kind, Limits, Node, push_key};
 
 /// Message index of text outside messages.
 const OUTSIDE: u32 = u32::MAX;
