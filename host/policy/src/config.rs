@@ -184,7 +184,7 @@ impl Credential {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Egress {
-    /// `host:port` of targets in loopback, link-local or private ranges; all others there are refused.
+    /// Otherwise refused addresses (loopback, link-local, private) that are allowed: `ip:port`, `[ip]:port` or `ip/prefix`.
     pub allow_private: Vec<String>,
 }
 

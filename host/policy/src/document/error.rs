@@ -48,6 +48,19 @@ impl DocumentError {
         }))
     }
 
+    /// An error about a whole line, counted from 1.
+    pub(crate) fn at_line(name: &str, text: &str, line: usize, message: &str) -> Self {
+        let start: usize = text
+            .split_inclusive('\n')
+            .take(line.saturating_sub(1))
+            .map(str::len)
+            .sum();
+        let end = text[start..]
+            .find('\n')
+            .map_or(text.len(), |len| start + len);
+        Self::new(name, text, Some(start..end), message)
+    }
+
     /// What is wrong: a lowercase fragment.
     #[must_use]
     pub fn message(&self) -> &str {
