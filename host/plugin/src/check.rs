@@ -74,10 +74,12 @@ pub(crate) fn plan(plan: &Plan) -> Result<(), Cause> {
 }
 
 fn unknown(attribute: &Attribute) -> String {
-    format!(
-        "unknown attempt attribute `{}`",
-        crate::wit::cut(&attribute.key, 64)
-    )
+    // A key is the plugin's to choose; only what looks like a name is repeated.
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if attribute.key.len() <= 32 && attribute.key.chars().all(plain) {
+        return format!("unknown attempt attribute `{}`", attribute.key);
+    }
+    "unknown attempt attribute".to_owned()
 }
 
 /// Lines are for attempts that the accountant was asked about.

@@ -65,41 +65,56 @@ impl Cause {
         }
     }
 
-    /// What an error of wasmtime means. `returned_bytes` is the limit to name.
+    /// What an error of wasmtime in a call means. `returned_bytes` is the limit to name.
     pub(crate) fn from_wasm(error: &wasmtime::Error, returned_bytes: u32) -> Self {
+        Self::known(error, returned_bytes).unwrap_or_else(|| Self::output("malformed result"))
+    }
+
+    /// The same off the request path, where there is no content that the error's own text could repeat.
+    pub(crate) fn explained(error: &wasmtime::Error, returned_bytes: u32) -> Self {
+        Self::known(error, returned_bytes).unwrap_or_else(|| Self::output(format!("{error:#}")))
+    }
+
+    fn known(error: &wasmtime::Error, returned_bytes: u32) -> Option<Self> {
         if let Some(cause) = error.downcast_ref::<Self>() {
-            return cause.clone();
+            return Some(cause.clone());
         }
         if error.is::<PoolConcurrencyLimitError>() {
-            return Self::new(
+            return Some(Self::new(
                 FaultKind::Capacity,
                 "no instance slot is free; allow more live instances or fewer requests in flight",
-            );
-        }
-        if let Some(trap) = error.downcast_ref::<Trap>() {
-            return from_trap(*trap, error.downcast_ref::<WasmBacktrace>());
-        }
-        if error.is::<std::io::Error>() || error.is::<wasmtime::OutOfMemory>() {
-            return Self::new(
-                FaultKind::Capacity,
-                "the host has no memory for an instance",
-            );
-        }
-        // These two have no type of their own in wasmtime; `tests/runtime.rs` notices when their text changes.
-        let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
-        if says("borrow handles still remain") {
-            return Self::contract("a borrowed handle was kept past the call");
-        }
-        if says("fuel allocated for hostcalls has been exhausted") {
-            return Self::output(format!(
-                "more than {returned_bytes} bytes handed over at once"
             ));
         }
-        if error.is::<std::str::Utf8Error>() || says("invalid utf-8") {
-            return Self::output("a string is not UTF-8");
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            return Some(from_trap(*trap, error.downcast_ref::<WasmBacktrace>()));
         }
-        Self::output("malformed result")
+        if error.is::<std::io::Error>() || error.is::<wasmtime::OutOfMemory>() {
+            return Some(Self::new(
+                FaultKind::Capacity,
+                "the host has no memory for an instance",
+            ));
+        }
+        from_text(error, returned_bytes)
     }
+}
+
+/// These errors have no type of their own in wasmtime; the fault tests notice when their text changes.
+fn from_text(error: &wasmtime::Error, returned_bytes: u32) -> Option<Cause> {
+    let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
+    if says("borrow handles still remain") {
+        return Some(Cause::contract("a borrowed handle was kept past the call"));
+    }
+    if says("handle index") {
+        return Some(Cause::contract("a handle was used that is not held"));
+    }
+    if says("fuel allocated for hostcalls has been exhausted") {
+        let detail = format!("more than {returned_bytes} bytes handed over at once");
+        return Some(Cause::output(detail));
+    }
+    if error.is::<std::str::Utf8Error>() || says("invalid utf-8") {
+        return Some(Cause::output("a string is not UTF-8"));
+    }
+    None
 }
 
 fn from_trap(trap: Trap, backtrace: Option<&WasmBacktrace>) -> Cause {

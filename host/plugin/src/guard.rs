@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pointsman_domain::Attribute;
 use pointsman_domain::guard::{Action, Channel, Delta};
-use wasmtime::component::{Resource, ResourceAny};
+use wasmtime::component::ResourceAny;
 
 use crate::call::CallStats;
 use crate::fault::{Cause, Failure, StepFailure};
@@ -14,7 +14,7 @@ use crate::instance::{self, Live, RoleExports};
 use crate::machine::Machine;
 use crate::plugin::Identity;
 use crate::record::Fold;
-use crate::state::{ONLY, State};
+use crate::state::State;
 use crate::step::{Step, nanoseconds};
 use crate::{limits, wit};
 
@@ -46,49 +46,25 @@ impl std::fmt::Debug for ResponseGuard {
 }
 
 impl ResponseGuard {
-    /// Constructs the guard in an instance that was lent to the call.
-    pub(crate) async fn start(step: &Step, mut live: Live) -> Result<Self, Failure> {
-        let RoleExports::ResponseGuard(role) = &live.exports else {
-            let detail = format!(
-                "step is a {}, called as a response-guard",
-                step.role().as_str()
-            );
-            return Err(Cause::contract(detail).into());
-        };
-        let guard = role
-            .guard()
-            .call_constructor(&mut live.store, Resource::new_borrow(ONLY))
-            .await?;
-        let call_fuel = step.allowance.limits.fuel;
-        let used = call_fuel.saturating_sub(live.store.get_fuel()?);
-        let stats = CallStats {
-            fuel: used,
-            host_calls: live.store.data().host_calls,
-            fresh: true,
-            imports_digest: live.store.data().recorder.digest(),
-            ..CallStats::default()
-        };
-        Ok(Self {
+    /// A guard that was constructed in this instance, at this cost.
+    pub(crate) fn new(step: &Step, live: Live, guard: ResourceAny, stats: CallStats) -> Self {
+        let limits = &step.allowance.limits;
+        let fuel = limits.fuel.saturating_mul(limits::RESPONSE_FUEL_CALLS);
+        Self {
             machine: Arc::clone(&step.machine),
             plugin: Arc::clone(&step.plugin),
-            returned_bytes: step.allowance.limits.returned_bytes,
-            call_fuel,
-            fuel: call_fuel
-                .saturating_mul(limits::RESPONSE_FUEL_CALLS)
-                .saturating_sub(used),
+            returned_bytes: limits.returned_bytes,
+            call_fuel: limits.fuel,
+            fuel: fuel.saturating_sub(stats.fuel),
             running: Some(Instance { live, guard }),
             stats,
-        })
+        }
     }
 
     /// What it took so far. The digest covers all calls in order.
     #[must_use]
     pub const fn stats(&self) -> CallStats {
         self.stats
-    }
-
-    pub(crate) fn took(&mut self, started: Instant) {
-        self.stats.time_ns = self.stats.time_ns.saturating_add(nanoseconds(started));
     }
 
     /// Announces a channel.
@@ -174,7 +150,7 @@ impl ResponseGuard {
             }
             None => Err(Cause::contract("the guard has failed before").into()),
         };
-        self.took(started);
+        self.stats.time_ns = self.stats.time_ns.saturating_add(nanoseconds(started));
         result.map_err(|failure| failure.of(&self.plugin.label, self.returned_bytes))
     }
 
@@ -198,11 +174,7 @@ impl ResponseGuard {
         self.fuel = self.fuel.saturating_sub(used);
         self.stats.fuel = self.stats.fuel.saturating_add(used);
         let state = live.store.data_mut();
-        match &result {
-            Ok(value) => state.recorder.fold(value),
-            Err(Failure::Plugin(error)) => state.recorder.fold(error),
-            Err(Failure::Wasm(_) | Failure::Cause(_)) => {}
-        }
+        state.recorder.end(&result);
         self.stats.host_calls = state.host_calls;
         self.stats.imports_digest = state.recorder.digest();
         result

@@ -39,8 +39,8 @@ pub(crate) const DATA_BYTES_MAX: usize = 64 << 20;
 /// Findings listed for one configuration.
 pub(crate) const FINDINGS_MAX: usize = 50;
 
-/// Fuel of `configure`: some 10 s of a tight loop. It runs once for a configuration, off the request path.
-pub(crate) const CONFIGURE_FUEL: u64 = 100_000_000_000;
+/// Fuel of `configure`: a second or two of a tight loop. It runs once for a configuration, off the request path.
+pub(crate) const CONFIGURE_FUEL: u64 = 10_000_000_000;
 /// Milliseconds that `configure` may run.
 pub(crate) const CONFIGURE_EPOCH_MS: u32 = 30_000;
 /// Host calls of `configure`: `data` in pieces.

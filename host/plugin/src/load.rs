@@ -208,7 +208,7 @@ impl Loader<'_> {
         let allowance = Allowance::describe();
         let fault = |error: wasmtime::Error| {
             LoadError::Describe(
-                Cause::from_wasm(&error, allowance.limits.returned_bytes).of(&label),
+                Cause::explained(&error, allowance.limits.returned_bytes).of(&label),
             )
         };
         let identity = Arc::new(Identity {

@@ -196,7 +196,7 @@ pub(crate) fn prepare(runtime: &Inner, spec: StepSpec) -> Result<Arc<Step>, Prep
     )
     .map_err(|error| {
         PrepareError::Smoke(
-            Cause::from_wasm(&error, spec.limits.returned_bytes).of(&plugin.identity.label),
+            Cause::explained(&error, spec.limits.returned_bytes).of(&plugin.identity.label),
         )
     })?;
     smoke(&mut step)?;

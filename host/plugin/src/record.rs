@@ -10,7 +10,7 @@ use pointsman_domain::usage::{Amount, CostLine, Rate};
 use pointsman_domain::{Attribute, Digest, FaultKind, Label, Reason, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::fault::{Cause, PluginError};
+use crate::fault::{Cause, Failure, PluginError};
 use crate::limits;
 
 /// Hashes a call as it happens.
@@ -49,6 +49,21 @@ impl Recorder {
             return Err(Cause::new(FaultKind::Import, detail));
         }
         Ok(())
+    }
+
+    /// How the call ended. A fault ends the record where it struck.
+    pub(crate) fn end<T: Fold>(&mut self, result: &Result<T, Failure>) {
+        match result {
+            Ok(value) => {
+                self.fold(&true);
+                self.fold(value);
+            }
+            Err(Failure::Plugin(error)) => {
+                self.fold(&false);
+                self.fold(error);
+            }
+            Err(Failure::Wasm(_) | Failure::Cause(_)) => {}
+        }
     }
 
     /// The digest of what has been so far.

@@ -104,8 +104,8 @@ impl Runtime {
             detail: format!("{error:#}"),
         };
         let machine = Machine::new(
-            config.instances_max,
-            config.memory_max_mib,
+            config.instances_max.max(1),
+            config.memory_max_mib.max(1),
             Arc::clone(&functions),
         )
         .map_err(engine)?;

@@ -57,7 +57,7 @@ impl Configure {
         slack_bytes: usize,
     ) -> Result<(Store<State>, Instance), SnapshotError> {
         let fault = |error: wasmtime::Error| {
-            let cause = Cause::from_wasm(&error, self.allowance.limits.returned_bytes);
+            let cause = Cause::explained(&error, self.allowance.limits.returned_bytes);
             SnapshotError::Fault(cause.of(&self.plugin.label))
         };
         let (plugin, data) = (Arc::clone(&self.plugin), Arc::clone(&self.data));

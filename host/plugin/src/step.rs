@@ -8,7 +8,7 @@ use pointsman_domain::plan::{CandidatePool, Plan};
 use pointsman_domain::request::Checked;
 use pointsman_domain::usage::{CostLine, Usage};
 use pointsman_domain::{Digest, Label, Role};
-use wasmtime::component::Resource;
+use wasmtime::component::{Resource, ResourceAny};
 
 use crate::call::{Call, CallStats, Ran};
 use crate::fault::{Cause, Failure};
@@ -191,26 +191,42 @@ impl Step {
     /// Starts a response guard for one attempt, on an instance of its own.
     pub async fn guard(&self, call: &Call) -> Ran<ResponseGuard> {
         let started = Instant::now();
-        let running = self.machine.ticker.running();
-        let guard = match self.fresh(call, None).await {
-            Ok(live) => ResponseGuard::start(self, live).await,
-            Err(failure) => Err(failure),
-        };
-        drop(running);
+        let _running = self.machine.ticker.running();
         let mut stats = CallStats {
             fresh: true,
             ..CallStats::default()
         };
-        let result = match guard {
-            Ok(mut guard) => {
-                guard.took(started);
-                stats = guard.stats();
-                Ok(guard)
+        let constructed = match self.fresh(call, None).await {
+            Ok(mut live) => {
+                let guard = self.construct(&mut live).await;
+                self.took(&live, &mut stats);
+                guard.map(|guard| (live, guard))
             }
-            Err(failure) => Err(self.failed(failure)),
+            Err(failure) => Err(failure),
         };
         stats.time_ns = nanoseconds(started);
+        let result = match constructed {
+            Ok((live, guard)) => Ok(ResponseGuard::new(self, live, guard, stats)),
+            Err(failure) => Err(self.failed(failure)),
+        };
         Ran { result, stats }
+    }
+
+    async fn construct(&self, live: &mut Live) -> Result<ResourceAny, Failure> {
+        let RoleExports::ResponseGuard(role) = &live.exports else {
+            return Err(self.not(Role::ResponseGuard).into());
+        };
+        let view = Resource::new_borrow(ONLY);
+        Ok(role.guard().call_constructor(&mut live.store, view).await?)
+    }
+
+    /// Notes what a call took.
+    fn took(&self, live: &Live, stats: &mut CallStats) {
+        let left = live.store.get_fuel().unwrap_or(0);
+        stats.fuel = self.allowance.limits.fuel.saturating_sub(left);
+        let state = live.store.data();
+        stats.host_calls = state.host_calls;
+        stats.imports_digest = state.recorder.digest();
     }
 
     /// Runs one call and its checks.
@@ -233,19 +249,8 @@ impl Step {
         let result = match lent {
             Ok(mut live) => {
                 let result = body(&mut live).await;
-                stats.fuel = self
-                    .allowance
-                    .limits
-                    .fuel
-                    .saturating_sub(live.store.get_fuel().unwrap_or(0));
-                let state = live.store.data_mut();
-                stats.host_calls = state.host_calls;
-                match &result {
-                    Ok(value) => state.recorder.fold(value),
-                    Err(Failure::Plugin(error)) => state.recorder.fold(error),
-                    Err(Failure::Wasm(_) | Failure::Cause(_)) => {}
-                }
-                stats.imports_digest = state.recorder.digest();
+                live.store.data_mut().recorder.end(&result);
+                self.took(&live, &mut stats);
                 if result.is_ok() {
                     self.keep_idle(live);
                 }

@@ -152,6 +152,7 @@ fn misbehaviour_in_configure_is_told_apart() {
     };
     for (behaviour, kind) in [
         ("trap", FaultKind::Trap),
+        ("loop", FaultKind::Fuel),
         ("memory", FaultKind::Memory),
         ("recursion", FaultKind::Trap),
         ("import", FaultKind::Import),
