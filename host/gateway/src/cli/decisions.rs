@@ -1,27 +1,37 @@
 //! `pointsman why`, `decisions` and `audit`: the decision log read from the state folder, gateway up or down.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Subcommand;
-use pointsman_domain::decision::Record;
+use pointsman_audit::AuditError;
+use pointsman_control::{Decision, Wanted};
+use pointsman_domain::decision::Outcome;
 
 use super::{Place, say, story};
 use crate::decisions;
 use crate::node::Settings;
 
+/// How often `tail` looks for new records.
+const TAIL_POLL: Duration = Duration::from_millis(200);
+
 #[derive(Subcommand)]
 pub(crate) enum DecisionsCommand {
     /// Newest first, a line each
-    #[command(after_help = "Examples:\n  pointsman decisions list\n  pointsman decisions list --tenant demo --outcome denied --limit 5 --json")]
+    #[command(
+        after_help = "Examples:\n  pointsman decisions list\n  pointsman decisions list --tenant demo --outcome denied --limit 5 --json"
+    )]
     List {
         #[arg(long)]
         tenant: Option<String>,
         #[arg(long)]
         target: Option<String>,
         /// ok, denied, cut, error or cancelled
-        #[arg(long)]
-        outcome: Option<String>,
+        #[arg(long, value_parser = decisions::outcome)]
+        outcome: Option<Outcome>,
         #[arg(long, default_value_t = 20)]
         limit: usize,
         #[arg(long)]
@@ -46,18 +56,18 @@ pub(crate) enum AuditCommand {
 
 pub(crate) fn why(place: &Place, id: &str, json: bool) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(place.file().as_deref())?;
-    let pair = decisions::find(&settings.decisions_dir(), id)?;
-    if json {
-        say(serde_json::json!({ "opened": pair.opened, "closed": pair.closed }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let Some(opened) = pair.opened else {
+    let decision = decisions::find(&settings.decisions_dir(), id)?;
+    let Some(opened) = &decision.opened else {
         bail!(
             "no decision `{id}` in {}; the id is in the answer's header x-pointsman-request-id, and `pointsman decisions list` shows the newest",
             settings.decisions_dir().display()
         );
     };
-    say(story::tell(&opened, pair.closed.as_deref()).trim_end());
+    if json {
+        say(serde_json::to_string(&decision)?);
+    } else {
+        say(story::tell(opened, decision.closed.as_deref()).trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,57 +75,90 @@ pub(crate) fn run(place: &Place, command: DecisionsCommand) -> anyhow::Result<Ex
     let settings = Settings::load(place.file().as_deref())?;
     let folder = settings.decisions_dir();
     match command {
-        DecisionsCommand::List { tenant, target, outcome, limit, json } => {
-            let wanted = decisions::Filter { tenant, target, outcome, since_ms: None };
-            for pair in decisions::list(&folder, &wanted, limit)? {
-                show(&pair, json);
-            }
+        DecisionsCommand::List {
+            tenant,
+            target,
+            outcome,
+            limit,
+            json,
+        } => {
+            let wanted = Wanted {
+                tenant,
+                target,
+                outcome,
+                since_ms: None,
+                limit,
+            };
+            list(&folder, &wanted, json)?;
         }
-        DecisionsCommand::Tail { json } => {
-            let mut tail = pointsman_audit::Tail::new(&folder)?;
-            let mut open = std::collections::HashMap::new();
-            loop {
-                for record in tail.poll()? {
-                    match record {
-                        Record::Opened(opened) => {
-                            open.insert(opened.id.clone(), opened);
-                        }
-                        Record::Closed(closed) => {
-                            let opened = open.remove(&closed.id);
-                            show(&decisions::Pair { opened, closed: Some(closed) }, json);
-                        }
-                        Record::Started { .. } | Record::Truncated { .. } => {}
-                    }
-                }
-                std::thread::sleep(std::time::Duration::from_millis(200));
-            }
-        }
+        DecisionsCommand::Tail { json } => tail(&folder, json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(pair: &decisions::Pair, json: bool) {
-    if json {
-        say(serde_json::json!({ "opened": pair.opened, "closed": pair.closed }));
-        return;
+fn list(folder: &Path, wanted: &Wanted, json: bool) -> anyhow::Result<()> {
+    let listed = decisions::list(folder, wanted, usize::MAX)?;
+    for decision in &listed.decisions {
+        show(decision, json)?;
     }
-    let Some(opened) = &pair.opened else { return };
-    let Some(closed) = &pair.closed else {
-        say(format!("{}  {:<10} {:<16} open", opened.id, opened.tenant, opened.model));
-        return;
+    if listed.damaged > 0 {
+        note(&format!(
+            "{} lines of the log do not hold and were passed over; `pointsman audit verify` says where",
+            listed.damaged
+        ));
+    }
+    Ok(())
+}
+
+/// Ends when interrupted, or with an error.
+fn tail(folder: &Path, json: bool) -> anyhow::Result<()> {
+    let mut follow = decisions::Follow::new(folder, Wanted::default())?;
+    loop {
+        match follow.look() {
+            Ok(ended) => ended.iter().try_for_each(|decision| show(decision, json))?,
+            Err(AuditError::Damaged(problem)) => note(&format!("passed over: {problem}")),
+            Err(error) => return Err(error.into()),
+        }
+        std::thread::sleep(TAIL_POLL);
+    }
+}
+
+/// To standard error, so that standard output stays what was asked for.
+fn note(text: &str) {
+    let _reader_may_have_left = writeln!(std::io::stderr().lock(), "note: {text}");
+}
+
+fn show(decision: &Decision, json: bool) -> anyhow::Result<()> {
+    if json {
+        say(serde_json::to_string(decision)?);
+        return Ok(());
+    }
+    let (opened, closed) = (decision.opened.as_deref(), decision.closed.as_deref());
+    let Some(id) = opened
+        .map(|opened| &opened.id)
+        .or_else(|| closed.map(|closed| &closed.id))
+    else {
+        return Ok(());
+    };
+    let tenant = opened
+        .map(|opened| &opened.tenant)
+        .or_else(|| closed.map(|closed| &closed.tenant))
+        .map_or("-", String::as_str);
+    let model = opened.map_or("-", |opened| opened.model.as_str());
+    let Some(closed) = closed else {
+        say(format!("{id}  {tenant:<10} {model:<16} open"));
+        return Ok(());
     };
     let outcome = decisions::outcome_name(closed.outcome);
     let target = closed.target.as_deref().unwrap_or("-");
     say(format!(
-        "{}  {:<10} {:<16} {outcome:<9} {} {target:<12} {} ms  ${}{}",
-        opened.id,
-        opened.tenant,
-        opened.model,
+        "{id}  {tenant:<10} {model:<16} {outcome:<9} {} {target:<12} {} ms  ${}{}",
         closed.status,
         closed.total_us / 1000,
         closed.cost_pico_usd.to_usd_string(),
         if closed.unpriced { " + unpriced" } else { "" },
     ));
+    Ok(())
 }
 
 pub(crate) fn audit(place: &Place, command: AuditCommand) -> anyhow::Result<ExitCode> {
@@ -131,7 +174,14 @@ pub(crate) fn audit(place: &Place, command: AuditCommand) -> anyhow::Result<Exit
     } else if let Some(problem) = &report.problem {
         say(format!("NOT SOUND: {problem}"));
     } else {
-        say(format!("sound: {} records in {} chains, every checksum and link holds", report.records, report.chains));
+        say(format!(
+            "sound: {} records in {} chains, every checksum and link holds",
+            report.records, report.chains
+        ));
     }
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
