@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicU64;
 
-use pointsman_domain::decision::{Closed, Outcome};
+use pointsman_domain::Picos;
+use pointsman_domain::decision::{Closed, Opened, Outcome, StepRecord};
 use pointsman_domain::usage::Amount;
-use pointsman_domain::{FaultKind, Picos};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
@@ -151,12 +151,21 @@ impl Metrics {
         self.requests.with(labels, one);
     }
 
-    /// A plugin ran for `time_ns` nanoseconds in a phase; `fault` where it faulted.
-    pub fn step(&self, phase: &str, plugin: &str, time_ns: u64, fault: Option<FaultKind>) {
-        self.step_seconds
-            .with([phase, plugin], |times| times.observe_ns(time_ns));
-        if let Some(kind) = fault {
-            self.step_faults.with([phase, plugin, kind.as_str()], one);
+    /// A request's first record: the plugins that decided.
+    pub fn opened(&self, opened: &Opened) {
+        self.steps(&opened.steps);
+    }
+
+    /// Times and faults of the steps that ran.
+    fn steps(&self, steps: &[StepRecord]) {
+        for step in steps.iter().filter(|step| step.digest.is_some()) {
+            let (phase, plugin) = (step.phase.as_str(), step.plugin.as_str());
+            self.step_seconds
+                .with([phase, plugin], |times| times.observe_ns(step.time_ns));
+            if let Some(fault) = &step.fault {
+                self.step_faults
+                    .with([phase, plugin, fault.kind.as_str()], one);
+            }
         }
     }
 
@@ -165,8 +174,9 @@ impl Metrics {
         self.attempts.with([target, outcome], one);
     }
 
-    /// A request's record: its times, what its attempts used, and what they cost.
+    /// A request's last record: its times, its later plugins, what its attempts used, and what they cost.
     pub fn closed(&self, closed: &Closed) {
+        self.steps(&closed.steps);
         let tenant = closed.tenant.as_str();
         self.request_seconds
             .with([outcome_name(closed.outcome)], |times| {

@@ -1,8 +1,8 @@
 //! The metrics as Prometheus sees them.
 
-use pointsman_domain::decision::{AttemptRecord, Closed, Outcome};
+use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine, Meter};
-use pointsman_domain::{FaultKind, Picos, RequestId};
+use pointsman_domain::{Digest, Fault, FaultKind, Picos, RequestId};
 use pointsman_telemetry::Metrics;
 
 fn closed() -> Closed {
@@ -81,18 +81,65 @@ fn requests_are_counted_by_tenant_outcome_and_status() {
     );
 }
 
+fn opened(steps: Vec<StepRecord>) -> Opened {
+    Opened {
+        id: RequestId("x".to_owned()),
+        at_ms: 0,
+        tenant: "demo".to_owned(),
+        key: "key".to_owned(),
+        dialect: "openai-chat".to_owned(),
+        endpoint: "/v1/chat/completions".to_owned(),
+        model: "small".to_owned(),
+        streaming: false,
+        policy: "quickstart".to_owned(),
+        version: 1,
+        policy_digest: Digest([0; 32]),
+        prices_digest: None,
+        request_digest: Digest([0; 32]),
+        conversation: String::new(),
+        steps,
+        labels: Vec::new(),
+        variant: None,
+        plan: None,
+        reserved_pico_usd: None,
+    }
+}
+
+/// A step that ran for a time, and faulted where a kind is given.
+fn step(phase: &str, time_ns: u64, fault: Option<FaultKind>) -> StepRecord {
+    let plugin = "guard-pii@0.1.0".to_owned();
+    StepRecord {
+        phase: phase.to_owned(),
+        digest: Some(Digest([1; 32])),
+        time_ns,
+        fault: fault.map(|kind| Fault {
+            plugin: plugin.clone(),
+            kind,
+            detail: String::new(),
+        }),
+        plugin,
+        ..StepRecord::default()
+    }
+}
+
 #[test]
-fn steps_are_timed_and_their_faults_counted_by_kind() {
+fn steps_of_both_records_are_timed_and_their_faults_counted_by_kind() {
     let metrics = Metrics::new();
-    metrics.step("classify", "classify-task@0.1.0", 30_000, None);
-    metrics.step(
-        "classify",
-        "classify-task@0.1.0",
-        50_000_000_000,
-        Some(FaultKind::Fuel),
-    );
+    let skipped = StepRecord {
+        digest: None,
+        ..step("guard-request", 0, None)
+    };
+    metrics.opened(&opened(vec![
+        step("guard-request", 30_000, None),
+        step("guard-request", 50_000_000_000, Some(FaultKind::Fuel)),
+        skipped,
+    ]));
+    metrics.closed(&Closed {
+        steps: vec![step("guard-response", 1, None)],
+        ..closed()
+    });
     let text = metrics.encode();
-    let labels = r#"phase="classify",plugin="classify-task@0.1.0""#;
+    let labels = r#"phase="guard-request",plugin="guard-pii@0.1.0""#;
     has(
         &text,
         &format!("pointsman_step_seconds_count{{{labels}}} 2"),
@@ -112,6 +159,10 @@ fn steps_are_timed_and_their_faults_counted_by_kind() {
     has(
         &text,
         &format!(r#"pointsman_step_faults_total{{{labels},kind="fuel"}} 1"#),
+    );
+    has(
+        &text,
+        r#"pointsman_step_seconds_count{phase="guard-response",plugin="guard-pii@0.1.0"} 1"#,
     );
 }
 
@@ -186,7 +237,7 @@ fn threads_that_count_at_once_lose_nothing() {
             scope.spawn(|| {
                 for index in 0..1_000 {
                     metrics.request(Outcome::Ok, 200, Some(&format!("tenant-{}", index % 7)));
-                    metrics.step("route", "r@1", 1, None);
+                    metrics.opened(&opened(vec![step("route", 1, None)]));
                 }
             });
         }
@@ -205,6 +256,6 @@ fn threads_that_count_at_once_lose_nothing() {
     assert_eq!(sum, 4_000);
     has(
         &text,
-        r#"pointsman_step_seconds_count{phase="route",plugin="r@1"} 4000"#,
+        r#"pointsman_step_seconds_count{phase="route",plugin="guard-pii@0.1.0"} 4000"#,
     );
 }
