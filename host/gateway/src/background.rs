@@ -18,11 +18,17 @@ pub(crate) struct ControlAddress {
 }
 
 /// Starts both; they stop with the process, after the drain.
-pub(crate) async fn start(node: Arc<Node>, address: SocketAddr, stopping: watch::Receiver<bool>) -> anyhow::Result<ControlAddress> {
+pub(crate) async fn start(
+    node: Arc<Node>,
+    address: SocketAddr,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<ControlAddress> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; is another process there? set control.listen or POINTSMAN_CONTROL_LISTEN")
     })?;
-    let address = listener.local_addr().context("cannot read the control listener's address")?;
+    let address = listener
+        .local_addr()
+        .context("cannot read the control listener's address")?;
     let metrics = Arc::clone(&node.metrics);
     let control = pointsman_control::Control {
         token: node.admin_token.clone(),
@@ -31,7 +37,9 @@ pub(crate) async fn start(node: Arc<Node>, address: SocketAddr, stopping: watch:
         decisions: Arc::new(LogSource::new(node.decisions_dir())),
     };
     tokio::spawn(async move {
-        if let Err(error) = pointsman_control::serve(listener, control, std::future::pending()).await {
+        if let Err(error) =
+            pointsman_control::serve(listener, control, std::future::pending()).await
+        {
             tracing::error!(error = %error, "the control listener ended");
         }
     });
@@ -51,7 +59,9 @@ async fn watch_tenants(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
         match refreshed {
             Ok(Ok(true)) => tracing::info!("tenants file re-read"),
             Ok(Ok(false)) | Err(_) => {}
-            Ok(Err(error)) => tracing::error!(error = %format!("{error:#}"), "tenants file is broken; the last good one stays in force"),
+            Ok(Err(error)) => {
+                tracing::error!(error = %format!("{error:#}"), "tenants file is broken; the last good one stays in force");
+            }
         }
     }
 }

@@ -41,14 +41,18 @@ impl Place {
     /// The named file, else the one that `cargo xtask up` writes, else none.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         let usual = PathBuf::from(".pointsman/pointsman.toml");
-        self.config.clone().or_else(|| usual.is_file().then_some(usual))
+        self.config
+            .clone()
+            .or_else(|| usual.is_file().then_some(usual))
     }
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve the data plane and the control listener until a signal, then drain
-    #[command(after_help = "Examples:\n  pointsman serve\n  pointsman serve --config pointsman.toml --ready-file /run/pointsman.ready")]
+    #[command(
+        after_help = "Examples:\n  pointsman serve\n  pointsman serve --config pointsman.toml --ready-file /run/pointsman.ready"
+    )]
     Serve {
         /// Written with the real addresses as JSON when ready
         #[arg(long, value_name = "FILE")]
@@ -70,7 +74,9 @@ enum Command {
     #[command(subcommand)]
     Decisions(decisions::DecisionsCommand),
     /// Tell why one request went where it went, and what it cost
-    #[command(after_help = "Examples:\n  pointsman why 0193a0c2-77aa-7000-8000-000000000000\n  pointsman why 0193a0c2 --json\n\nThe id is in the answer's header x-pointsman-request-id; a unique beginning is enough.")]
+    #[command(
+        after_help = "Examples:\n  pointsman why 0193a0c2-77aa-7000-8000-000000000000\n  pointsman why 0193a0c2 --json\n\nThe id is in the answer's header x-pointsman-request-id; a unique beginning is enough."
+    )]
     Why {
         /// Request id, or the beginning of one
         id: String,

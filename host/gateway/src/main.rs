@@ -1,3 +1,21 @@
-//! Pointsman: the data plane, its life cycle and the command line.
+//! Pointsman: a programmable control plane for AI requests. This binary is the data plane and its command line.
 
-fn main() {}
+mod background;
+mod bundle;
+mod cli;
+mod decisions;
+mod limits;
+mod node;
+mod pipeline;
+mod reply;
+mod serve;
+mod snapshot;
+mod tenants;
+mod versions;
+mod worker;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use pointsman_audit::{Chain, ChainConfig};
 use pointsman_domain::decision::Record;
 use pointsman_plugin::{Runtime, RuntimeConfig};
-use pointsman_policy::config::{SecretRef, StaticConfig};
+use pointsman_policy::config::{self, SecretRef, StaticConfig};
 use pointsman_telemetry::Metrics;
 use pointsman_upstream::EgressRules;
 use secrecy::SecretString;
 
 use crate::bundle;
+use crate::decisions;
 use crate::pipeline::epoch_ms;
 use crate::snapshot::Snapshot;
 use crate::tenants::Directory;
@@ -31,13 +32,16 @@ impl Settings {
         let (name, text) = match file {
             None => (String::new(), String::new()),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
                 (path.display().to_string(), text)
             }
         };
-        let mut config: StaticConfig =
-            pointsman_policy::document::parse(&name, &text).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut config: StaticConfig = pointsman_policy::document::parse(&name, &text)
+            .map_err(|error| anyhow::anyhow!("{error}"))?;
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         config.override_with(variables)?;
         let mut findings = config.check();
         pointsman_policy::document::place(&mut findings, &name, &text);
@@ -49,6 +53,16 @@ impl Settings {
 
     pub(crate) fn state(&self) -> PathBuf {
         PathBuf::from(&self.config.state)
+    }
+
+    /// The folder of policy bundles.
+    pub(crate) fn policies(&self) -> PathBuf {
+        PathBuf::from(&self.config.policies)
+    }
+
+    /// The folder of installed plugins.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        PathBuf::from(&self.config.plugins)
     }
 
     pub(crate) fn tenants_file(&self) -> PathBuf {
@@ -87,7 +101,8 @@ pub(crate) fn secret(reference: &SecretRef, key: &str) -> anyhow::Result<SecretS
             Err(_) => bail!("{key} names the environment variable {name}, which is not set"),
         },
         SecretRef::File(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("{key} names the file {path}"))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("{key} names the file {path}"))?;
             Ok(SecretString::from(text.trim().to_owned()))
         }
     }
@@ -107,12 +122,16 @@ fn file_or_new(path: &Path) -> anyhow::Result<String> {
     use std::os::unix::fs::OpenOptionsExt as _;
     match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-        Ok(_) => bail!("{} is empty; remove it to have a new secret made", path.display()),
+        Ok(_) => bail!(
+            "{} is empty; remove it to have a new secret made",
+            path.display()
+        ),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).context("the operating system gives no random bytes")?;
@@ -123,7 +142,8 @@ fn file_or_new(path: &Path) -> anyhow::Result<String> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot make {}", path.display()))?;
-    file.write_all(secret.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(secret.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(secret)
 }
 
@@ -161,12 +181,20 @@ impl Node {
     /// Loads configuration, tenants, plugins and policies. What is broken is refused here, before any listener.
     pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
         let settings = Settings::load(file)?;
-        pointsman_telemetry::init(settings.config.telemetry.log, None).context("cannot start logging")?;
+        let format = match settings.config.telemetry.log {
+            config::LogFormat::Text => pointsman_telemetry::LogFormat::Text,
+            config::LogFormat::Json => pointsman_telemetry::LogFormat::Json,
+        };
+        pointsman_telemetry::init(format, None).context("cannot start logging")?;
         let state = settings.state();
-        std::fs::create_dir_all(&state).with_context(|| format!("cannot make the state folder {}", state.display()))?;
+        std::fs::create_dir_all(&state)
+            .with_context(|| format!("cannot make the state folder {}", state.display()))?;
         let tenants = Directory::open(settings.tenants_file(), settings.pepper()?)?;
-        let runtime = Runtime::new(RuntimeConfig { compile_cache_dir: Some(state.join("compiled")), ..RuntimeConfig::default() })
-            .context("cannot start the plugin runtime")?;
+        let runtime = Runtime::new(RuntimeConfig {
+            compile_cache_dir: Some(state.join("compiled")),
+            ..RuntimeConfig::default()
+        })
+        .context("cannot start the plugin runtime")?;
         let snapshot = bundle::build(&settings, &runtime, &tenants.policies()?)?;
         let metrics = Arc::new(Metrics::new());
         metrics.generation(snapshot.generation);
@@ -187,7 +215,10 @@ impl Node {
 
     /// Data-plane threads: as configured, else one a core.
     pub(crate) fn workers(&self) -> usize {
-        self.config.data.workers.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |workers| workers as usize)
+        self.config.data.workers.map_or_else(
+            || std::thread::available_parallelism().map_or(1, usize::from),
+            |workers| workers as usize,
+        )
     }
 
     pub(crate) fn decisions_dir(&self) -> PathBuf {
@@ -198,12 +229,31 @@ impl Node {
     pub(crate) fn open_chain(&self, index: usize) -> anyhow::Result<Chain> {
         let name = format!("worker-{index}");
         let (mut chain, recovery) = Chain::open(&self.decisions_dir, &name, ChainConfig::default())
-            .with_context(|| format!("cannot open the decision log {name} in {}", self.decisions_dir.display()))?;
+            .with_context(|| {
+                format!(
+                    "cannot open the decision log {name} in {}",
+                    self.decisions_dir.display()
+                )
+            })?;
         if recovery.cut_bytes > 0 || !recovery.unclosed.is_empty() {
             tracing::warn!(chain = %name, cut_bytes = recovery.cut_bytes, unclosed = recovery.unclosed.len(), "recovered after a crash");
         }
-        let started = Record::Started { at_ms: epoch_ms(), version: env!("CARGO_PKG_VERSION").to_owned() };
-        chain.append(&started).context("cannot append to the decision log")?;
+        if let Some(damage) = &recovery.damage {
+            tracing::error!(chain = %name, damage = %damage, "the decision log does not hold; it is kept, and goes on in a new segment");
+        }
+        let started = Record::Started {
+            at_ms: epoch_ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        chain
+            .append(&started)
+            .context("cannot append to the decision log")?;
+        for opened in &recovery.unclosed {
+            let end = Record::Closed(Box::new(decisions::abandoned(opened, epoch_ms())));
+            chain
+                .append(&end)
+                .context("cannot append to the decision log")?;
+        }
         Ok(chain)
     }
 }

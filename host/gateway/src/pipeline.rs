@@ -5,11 +5,13 @@
 
 mod account;
 mod admit;
+mod answer;
 mod decide;
 mod deliberation;
 mod exchange;
 mod execute;
 mod guards;
+mod rehearse;
 
 use std::rc::Rc;
 
@@ -22,6 +24,7 @@ use crate::reply::Reply;
 use crate::worker::Worker;
 
 pub(crate) use exchange::{Exchange, epoch_ms};
+pub(crate) use rehearse::rehearse;
 
 /// Why a request ended without a whole answer.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 //! drops its end and [`Reply::gone`] resolves; when the client stops reading, [`Reply::send`] waits at most the
 //! configured time and then reports it gone.
 
-use std::pin::Pin;
-use std::rc::Rc;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -74,23 +74,40 @@ impl ReplyBody {
         pipe.unread_bytes.set(body.len());
         pipe.chunks.borrow_mut().push_back(body);
         pipe.ended.set(true);
-        Self { pipe: Rc::new(pipe) }
+        Self {
+            pipe: Rc::new(pipe),
+        }
     }
 }
 
 /// A reply and the receiver of its head.
 pub(crate) fn channel(unread_bytes_max: usize, idle: Duration) -> (Reply, oneshot::Receiver<Head>) {
     let (sender, receiver) = oneshot::channel();
-    let reply = Reply { head: Some(sender), pipe: Rc::default(), unread_bytes_max, idle };
+    let reply = Reply {
+        head: Some(sender),
+        pipe: Rc::default(),
+        unread_bytes_max,
+        idle,
+    };
     (reply, receiver)
 }
 
 impl Reply {
     /// Sends status and headers; later calls are ignored.
     pub(crate) fn start(&mut self, status: StatusCode, headers: HeaderMap) -> Result<(), Gone> {
-        let Some(sender) = self.head.take() else { return Ok(()) };
-        let body = ReplyBody { pipe: Rc::clone(&self.pipe) };
-        sender.send(Head { status, headers, body }).map_err(|_| Gone)
+        let Some(sender) = self.head.take() else {
+            return Ok(());
+        };
+        let body = ReplyBody {
+            pipe: Rc::clone(&self.pipe),
+        };
+        sender
+            .send(Head {
+                status,
+                headers,
+                body,
+            })
+            .map_err(|_| Gone)
     }
 
     /// Whether the head has been sent: the commit point of HTTP.
@@ -99,7 +116,12 @@ impl Reply {
     }
 
     /// Sends a whole answer. The connection then knows its length.
-    pub(crate) fn whole(&mut self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Result<(), Gone> {
+    pub(crate) fn whole(
+        &mut self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), Gone> {
         self.pipe.length.set(Some(body.len() as u64));
         self.pipe.unread_bytes.set(body.len());
         self.pipe.chunks.borrow_mut().push_back(body);
@@ -108,7 +130,7 @@ impl Reply {
     }
 
     /// Queues bytes; waits while more than the bound lies unread, at most the idle time without progress.
-    pub(crate) async fn send(&mut self, chunk: Bytes) -> Result<(), Gone> {
+    pub(crate) async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
         loop {
             if self.pipe.dropped.get() {
                 return Err(Gone);
@@ -171,11 +193,16 @@ impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.pipe.chunks.borrow_mut().pop_front();
         match next {
             Some(chunk) => {
-                self.pipe.unread_bytes.set(self.pipe.unread_bytes.get().saturating_sub(chunk.len()));
+                self.pipe
+                    .unread_bytes
+                    .set(self.pipe.unread_bytes.get().saturating_sub(chunk.len()));
                 self.pipe.wake_writer();
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
@@ -192,7 +219,10 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.pipe.length.get().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.pipe
+            .length
+            .get()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -202,18 +232,38 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     fn run<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime").block_on(future)
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+            .block_on(future)
     }
 
     #[test]
     fn bytes_arrive_in_order_and_end() {
         run(async {
             let (mut reply, head) = channel(1024, Duration::from_secs(1));
-            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
-            reply.send(Bytes::from_static(b"a")).await.expect("client reads");
-            reply.send(Bytes::from_static(b"b")).await.expect("client reads");
+            reply
+                .start(StatusCode::OK, HeaderMap::new())
+                .expect("client is there");
+            reply
+                .send(Bytes::from_static(b"a"))
+                .await
+                .expect("client reads");
+            reply
+                .send(Bytes::from_static(b"b"))
+                .await
+                .expect("client reads");
             drop(reply);
-            let body = head.await.expect("a head").body.collect().await.expect("no error").to_bytes();
+            let body = head
+                .await
+                .expect("a head")
+                .body
+                .collect()
+                .await
+                .expect("no error")
+                .to_bytes();
             assert_eq!(&body[..], b"ab");
         });
     }
@@ -222,7 +272,9 @@ mod tests {
     fn a_stuck_reader_is_cut_after_the_idle_time() {
         run(async {
             let (mut reply, head) = channel(4, Duration::from_secs(30));
-            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
+            reply
+                .start(StatusCode::OK, HeaderMap::new())
+                .expect("client is there");
             let _kept = head.await.expect("a head");
             reply.send(Bytes::from_static(b"1234")).await.expect("room");
             assert!(reply.send(Bytes::from_static(b"5")).await.is_err());
@@ -233,7 +285,9 @@ mod tests {
     fn a_client_that_leaves_is_noticed() {
         run(async {
             let (mut reply, head) = channel(4, Duration::from_secs(30));
-            reply.start(StatusCode::OK, HeaderMap::new()).expect("client is there");
+            reply
+                .start(StatusCode::OK, HeaderMap::new())
+                .expect("client is there");
             drop(head.await.expect("a head"));
             reply.gone().await;
             assert!(reply.send(Bytes::from_static(b"5")).await.is_err());

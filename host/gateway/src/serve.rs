@@ -26,18 +26,30 @@ use tokio::task::LocalSet;
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::task::TaskTracker;
 
+use crate::limits;
 use crate::node::Node;
 use crate::pipeline;
 use crate::reply::{self, ReplyBody};
 use crate::worker::Worker;
-use crate::limits;
 
 /// Serves until a signal, then drains.
 pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
-    let data_address: SocketAddr = node.config.data.listen.parse().context("data.listen is not an address:port")?;
-    let control_address: SocketAddr = node.config.control.listen.parse().context("control.listen is not an address:port")?;
+    let data_address: SocketAddr = node
+        .config
+        .data
+        .listen
+        .parse()
+        .context("data.listen is not an address:port")?;
+    let control_address: SocketAddr = node
+        .config
+        .control
+        .listen
+        .parse()
+        .context("control.listen is not an address:port")?;
     let first = listen(data_address)?;
-    let data_address = first.local_addr().context("cannot read the data listener's address")?;
+    let data_address = first
+        .local_addr()
+        .context("cannot read the data listener's address")?;
     let workers = node.workers();
     let mut listeners = vec![first];
     for _ in 1..workers {
@@ -51,13 +63,21 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
         .context("cannot start the control runtime")?;
     let (stop, stopping) = watch::channel(false);
     let node = Arc::new(node);
-    let control = background.block_on(crate::background::start(Arc::clone(&node), control_address, stopping.clone()))?;
+    let control = background.block_on(crate::background::start(
+        Arc::clone(&node),
+        control_address,
+        stopping.clone(),
+    ))?;
     let mut threads = Vec::new();
     for (index, listener) in listeners.into_iter().enumerate() {
         let node = Arc::clone(&node);
         let stopping = stopping.clone();
         let thread = std::thread::Builder::new().name(format!("data-{index}"));
-        threads.push(thread.spawn(move || worker_thread(&node, index, listener, stopping)).context("cannot start a thread")?);
+        threads.push(
+            thread
+                .spawn(move || worker_thread(&node, index, listener, stopping))
+                .context("cannot start a thread")?,
+        );
     }
     node.ready.set(true);
     let data_url = format!("http://{data_address}");
@@ -65,10 +85,14 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
     tracing::info!(data = %data_url, control = %control_url, workers, "serving");
     if let Some(path) = ready_file {
         let line = serde_json::json!({ "data_url": data_url, "control_url": control_url });
-        std::fs::write(path, format!("{line}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(path, format!("{line}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     background.block_on(terminated())?;
-    tracing::info!(drain_ms = node.config.data.drain_ms, "draining: no new connections");
+    tracing::info!(
+        drain_ms = node.config.data.drain_ms,
+        "draining: no new connections"
+    );
     node.ready.set(false);
     // All workers see this at once; each finishes its requests or reaches the drain bound.
     let _no_worker_left = stop.send(true);
@@ -96,8 +120,17 @@ async fn terminated() -> anyhow::Result<()> {
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
-    let in_use = || format!("cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN");
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).with_context(in_use)?;
+    let in_use = || {
+        format!(
+            "cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN"
+        )
+    };
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .with_context(in_use)?;
     socket.set_reuse_address(true).with_context(in_use)?;
     socket.set_reuse_port(true).with_context(in_use)?;
     socket.set_nonblocking(true).with_context(in_use)?;
@@ -106,8 +139,16 @@ fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
     Ok(socket.into())
 }
 
-fn worker_thread(node: &Arc<Node>, index: usize, listener: StdListener, stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+fn worker_thread(
+    node: &Arc<Node>,
+    index: usize,
+    listener: StdListener,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let worker = Rc::new(Worker::new(Arc::clone(node), index)?);
@@ -148,7 +189,10 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, mut stopping: watch::
         requests.wait().await;
     };
     if tokio::time::timeout(drain, all).await.is_err() {
-        tracing::warn!(left = tracker.len(), "drain bound reached; connections are cut");
+        tracing::warn!(
+            left = tracker.len(),
+            "drain bound reached; connections are cut"
+        );
     }
     worker.seal();
 }
@@ -162,12 +206,19 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::
     let service = service_fn(|request| route(Rc::clone(&worker), request));
     let mut builder = http1::Builder::new();
     // Without a timer hyper's header timeout is silently off.
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout);
     // Twice our own bounds, so that what is over ours is still refused in the caller's dialect.
-    builder.max_buf_size(2 * limits::HEADER_BYTES_MAX).max_headers(2 * limits::HEADERS_MAX).keep_alive(true);
+    builder
+        .max_buf_size(2 * limits::HEADER_BYTES_MAX)
+        .max_headers(2 * limits::HEADERS_MAX)
+        .keep_alive(true);
     // The reply's bound holds back the pipeline; this one frees what hyper has taken for a reader that stopped.
     let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(Duration::from_millis(worker.config.data.client_idle_ms)));
+    stream.set_timeout(Some(Duration::from_millis(
+        worker.config.data.client_idle_ms,
+    )));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
     let mut asked = false;
     loop {
@@ -187,20 +238,34 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::
 }
 
 /// The endpoints; anything else is 404, never passed through.
-async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+async fn route(
+    worker: Rc<Worker>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible> {
     let (parts, body) = request.into_parts();
     if let Err(error) = bounded(&parts.headers) {
         return Ok(refusal(&error));
     }
     let path = parts.uri.path();
-    let known = [("/v1/chat/completions", Method::POST), ("/v1/models", Method::GET)];
+    let known = [
+        ("/v1/chat/completions", Method::POST),
+        ("/v1/models", Method::GET),
+    ];
     let Some((_, method)) = known.iter().find(|(known, _)| *known == path) else {
-        if let Some(model) = path.strip_prefix("/v1/models/") && parts.method == Method::GET {
+        if let Some(model) = path.strip_prefix("/v1/models/")
+            && parts.method == Method::GET
+        {
             return Ok(models(&worker, &parts.headers, Some(model)));
         }
         let served = "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{model}";
-        let message = format!("unknown endpoint {} {path}; this gateway serves: {served}", parts.method);
-        return Ok(refusal(&GatewayError::new(ErrorKind::UnknownEndpoint, message)));
+        let message = format!(
+            "unknown endpoint {} {path}; this gateway serves: {served}",
+            parts.method
+        );
+        return Ok(refusal(&GatewayError::new(
+            ErrorKind::UnknownEndpoint,
+            message,
+        )));
     };
     if parts.method != *method {
         let message = format!("{path} takes {method}, not {}", parts.method);
@@ -214,7 +279,10 @@ async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Respons
         return Ok(models(&worker, &parts.headers, None));
     }
     let data = &worker.config.data;
-    let (reply, head) = reply::channel(data.unread_bytes_max, Duration::from_millis(data.client_idle_ms));
+    let (reply, head) = reply::channel(
+        data.unread_bytes_max,
+        Duration::from_millis(data.client_idle_ms),
+    );
     let tasks = worker.tasks.clone();
     tasks.spawn_local(pipeline::chat(worker, parts, body, reply));
     match head.await {
@@ -225,13 +293,19 @@ async fn route(worker: Rc<Worker>, request: Request<Incoming>) -> Result<Respons
             Ok(response)
         }
         // The pipeline always answers; if it panicked, the caller still gets an error in its dialect.
-        Err(_) => Ok(refusal(&GatewayError::new(ErrorKind::Internal, "the gateway failed on this request; it was not answered"))),
+        Err(_) => Ok(refusal(&GatewayError::new(
+            ErrorKind::Internal,
+            "the gateway failed on this request; it was not answered",
+        ))),
     }
 }
 
 /// Headers within our bounds.
 fn bounded(headers: &HeaderMap) -> Result<(), GatewayError> {
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     if bytes <= limits::HEADER_BYTES_MAX && headers.len() <= limits::HEADERS_MAX {
         return Ok(());
     }
@@ -251,7 +325,10 @@ fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<R
                 whole(StatusCode::OK, openai::model_body(model))
             }
             Some(model) => {
-                let message = format!("the model `{model}` does not exist; this policy offers: {}", names.join(", "));
+                let message = format!(
+                    "the model `{model}` does not exist; this policy offers: {}",
+                    names.join(", ")
+                );
                 refusal(&GatewayError::new(ErrorKind::UnknownModel, message).with_param("model"))
             }
         },
@@ -260,13 +337,17 @@ fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<R
 }
 
 fn refusal(error: &GatewayError) -> Response<ReplyBody> {
-    let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status =
+        StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     whole(status, openai::error::body(error))
 }
 
 fn whole(status: StatusCode, body: bytes::Bytes) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }

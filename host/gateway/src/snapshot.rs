@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pointsman_domain::Digest;
 use pointsman_plugin::{PriceBook, Step};
+use pointsman_policy::policy::{OnFault, Phase};
 use pointsman_policy::when::When;
 use pointsman_traffic::attempts::ExecuteSettings;
 use pointsman_traffic::health::TargetHealth;
@@ -20,63 +21,6 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn policy_for(&self, name: &str) -> Option<Arc<PolicyLive>> {
         self.policies.get(name).cloned()
-    }
-}
-
-/// The phases that run plugins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Classify,
-    GuardRequest,
-    Split,
-    Route,
-    GuardResponse,
-    Account,
-}
-
-impl Phase {
-    const COUNT: usize = 6;
-
-    pub(crate) const ALL: [Self; Self::COUNT] =
-        [Self::Classify, Self::GuardRequest, Self::Split, Self::Route, Self::GuardResponse, Self::Account];
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Classify => "classify",
-            Self::GuardRequest => "guard-request",
-            Self::Split => "split",
-            Self::Route => "route",
-            Self::GuardResponse => "guard-response",
-            Self::Account => "account",
-        }
-    }
-
-    /// Guards run when their `when` cannot be told; others are skipped.
-    pub(crate) const fn is_guard(self) -> bool {
-        matches!(self, Self::GuardRequest | Self::GuardResponse)
-    }
-
-    /// Steps after `opened`.
-    pub(crate) const fn is_late(self) -> bool {
-        matches!(self, Self::GuardResponse | Self::Account)
-    }
-}
-
-/// What the policy does about a step's failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFault {
-    Deny,
-    Skip,
-    Fallback,
-}
-
-impl OnFault {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deny => "deny",
-            Self::Skip => "skip",
-            Self::Fallback => "fallback",
-        }
     }
 }
 
@@ -142,4 +86,3 @@ impl PolicyLive {
         self.targets.iter().find(|target| target.name == name)
     }
 }
-

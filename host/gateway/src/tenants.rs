@@ -88,7 +88,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<TenantsFile> {
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let name = path.display().to_string();
-            pointsman_policy::document::parse(&name, &text).map_err(|error| anyhow::anyhow!("{error}"))
+            Ok(pointsman_policy::document::parse(&name, &text)?)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(TenantsFile::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -102,15 +102,23 @@ pub(crate) fn write(path: &Path, file: &TenantsFile) -> anyhow::Result<()> {
     let folder = path.parent().context("the tenants file has no folder")?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let aside = path.with_extension("new");
-    let mut out = std::fs::File::create(&aside).with_context(|| format!("cannot write {}", aside.display()))?;
-    out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).with_context(|| format!("cannot write {}", aside.display()))?;
+    let mut out = std::fs::File::create(&aside)
+        .with_context(|| format!("cannot write {}", aside.display()))?;
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.sync_all())
+        .with_context(|| format!("cannot write {}", aside.display()))?;
     std::fs::rename(&aside, path).with_context(|| format!("cannot replace {}", path.display()))
 }
 
 impl Directory {
     /// Reads the file; fails where it is broken, since at start-up there is no last good one.
     pub(crate) fn open(path: PathBuf, pepper: Vec<u8>) -> anyhow::Result<Self> {
-        let directory = Self { path, pepper, by_hash: ArcSwap::default(), seen: ArcSwap::default() };
+        let directory = Self {
+            path,
+            pepper,
+            by_hash: ArcSwap::default(),
+            seen: ArcSwap::default(),
+        };
         directory.reload()?;
         Ok(directory)
     }
@@ -122,7 +130,11 @@ impl Directory {
 
     /// The policies that tenants name, each once.
     pub(crate) fn policies(&self) -> anyhow::Result<Vec<String>> {
-        let mut names: Vec<String> = read(&self.path)?.tenants.into_iter().map(|tenant| tenant.policy).collect();
+        let mut names: Vec<String> = read(&self.path)?
+            .tenants
+            .into_iter()
+            .map(|tenant| tenant.policy)
+            .collect();
         names.sort_unstable();
         names.dedup();
         Ok(names)
@@ -130,7 +142,9 @@ impl Directory {
 
     /// Re-reads the file if it changed. An error leaves what is in force.
     pub(crate) fn refresh(&self) -> anyhow::Result<bool> {
-        let changed = std::fs::metadata(&self.path).and_then(|meta| meta.modified()).ok();
+        let changed = std::fs::metadata(&self.path)
+            .and_then(|meta| meta.modified())
+            .ok();
         if changed == **self.seen.load() {
             return Ok(false);
         }
@@ -139,13 +153,20 @@ impl Directory {
     }
 
     fn reload(&self) -> anyhow::Result<()> {
-        let changed = std::fs::metadata(&self.path).and_then(|meta| meta.modified()).ok();
+        let changed = std::fs::metadata(&self.path)
+            .and_then(|meta| meta.modified())
+            .ok();
         let file = read(&self.path)?;
         let mut by_hash = HashMap::with_capacity(file.keys.len());
         for entry in file.keys {
             let tenant = file.tenants.iter().find(|tenant| tenant.id == entry.tenant);
             let tenant = tenant.with_context(|| {
-                format!("{}: key `{}` names tenant `{}`, which is not there", self.path.display(), entry.id, entry.tenant)
+                format!(
+                    "{}: key `{}` names tenant `{}`, which is not there",
+                    self.path.display(),
+                    entry.id,
+                    entry.tenant
+                )
             })?;
             let policy = tenant.policy.clone();
             by_hash.insert(entry.hash.clone(), Known { entry, policy });
@@ -156,33 +177,56 @@ impl Directory {
     }
 
     /// Who sent these headers, if the key has `scope`.
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, scope: &str, now_ms: u64) -> Result<Principal, GatewayError> {
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        scope: &str,
+        now_ms: u64,
+    ) -> Result<Principal, GatewayError> {
         let refuse = |kind, message: &str| Err(GatewayError::new(kind, message));
         let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return refuse(ErrorKind::InvalidKey, "no API key: send it as `Authorization: Bearer <key>`");
+            return refuse(
+                ErrorKind::InvalidKey,
+                "no API key: send it as `Authorization: Bearer <key>`",
+            );
         };
         let key = value.to_str().ok().and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
         });
         let Some(key) = key.filter(|key| !key.is_empty() && key.len() <= 512) else {
-            return refuse(ErrorKind::InvalidKey, "the Authorization header is not `Bearer <key>`");
+            return refuse(
+                ErrorKind::InvalidKey,
+                "the Authorization header is not `Bearer <key>`",
+            );
         };
         let hash = hash_key(&self.pepper, key);
         let known = self.by_hash.load();
         // The lookup is by keyed hash, so its timing says nothing about keys; the last comparison is constant-time.
-        let found = known.get(&hash).filter(|found| bool::from(found.entry.hash.as_bytes().ct_eq(hash.as_bytes())));
+        let found = known
+            .get(&hash)
+            .filter(|found| bool::from(found.entry.hash.as_bytes().ct_eq(hash.as_bytes())));
         let Some(found) = found else {
-            return refuse(ErrorKind::InvalidKey, "unknown API key: make one with `pointsman key create --tenant <tenant>`");
+            return refuse(
+                ErrorKind::InvalidKey,
+                "unknown API key: make one with `pointsman key create --tenant <tenant>`",
+            );
         };
         if found.entry.revoked {
             return refuse(ErrorKind::RevokedKey, "this API key was revoked");
         }
-        if found.entry.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
+        if found
+            .entry
+            .expires_ms
+            .is_some_and(|expires_ms| expires_ms <= now_ms)
+        {
             return refuse(ErrorKind::ExpiredKey, "this API key has expired");
         }
         if !found.entry.scopes.iter().any(|has| has == scope) {
-            let message = format!("this API key lacks the scope `{scope}`; it has: {}", found.entry.scopes.join(", "));
+            let message = format!(
+                "this API key lacks the scope `{scope}`; it has: {}",
+                found.entry.scopes.join(", ")
+            );
             return refuse(ErrorKind::WrongScope, &message);
         }
         Ok(Principal {
@@ -209,14 +253,27 @@ mod tests {
             expires_ms: None,
         };
         entry(&mut key);
-        let tenants = vec![TenantEntry { id: "demo".into(), policy: "quickstart".into() }];
-        write(&path, &TenantsFile { tenants, keys: vec![key] }).expect("written");
+        let tenants = vec![TenantEntry {
+            id: "demo".into(),
+            policy: "quickstart".into(),
+        }];
+        write(
+            &path,
+            &TenantsFile {
+                tenants,
+                keys: vec![key],
+            },
+        )
+        .expect("written");
         let directory = Directory::open(path, b"pepper".to_vec()).expect("opens");
         let mut headers = HeaderMap::new();
         if let Some(header) = header {
             headers.insert(header::AUTHORIZATION, header.parse().expect("a header"));
         }
-        directory.authenticate(&headers, "chat", 1000).map(|principal| principal.tenant).map_err(|error| error.kind)
+        directory
+            .authenticate(&headers, "chat", 1000)
+            .map(|principal| principal.tenant)
+            .map_err(|error| error.kind)
     }
 
     #[test]
@@ -228,10 +285,28 @@ mod tests {
     #[test]
     fn bad_keys_are_told_apart() {
         assert_eq!(check(|_| {}, None), Err(ErrorKind::InvalidKey));
-        assert_eq!(check(|_| {}, Some("Basic pm-good")), Err(ErrorKind::InvalidKey));
-        assert_eq!(check(|_| {}, Some("Bearer pm-bad")), Err(ErrorKind::InvalidKey));
-        assert_eq!(check(|key| key.revoked = true, Some("Bearer pm-good")), Err(ErrorKind::RevokedKey));
-        assert_eq!(check(|key| key.expires_ms = Some(999), Some("Bearer pm-good")), Err(ErrorKind::ExpiredKey));
-        assert_eq!(check(|key| key.scopes = vec!["models".into()], Some("Bearer pm-good")), Err(ErrorKind::WrongScope));
+        assert_eq!(
+            check(|_| {}, Some("Basic pm-good")),
+            Err(ErrorKind::InvalidKey)
+        );
+        assert_eq!(
+            check(|_| {}, Some("Bearer pm-bad")),
+            Err(ErrorKind::InvalidKey)
+        );
+        assert_eq!(
+            check(|key| key.revoked = true, Some("Bearer pm-good")),
+            Err(ErrorKind::RevokedKey)
+        );
+        assert_eq!(
+            check(|key| key.expires_ms = Some(999), Some("Bearer pm-good")),
+            Err(ErrorKind::ExpiredKey)
+        );
+        assert_eq!(
+            check(
+                |key| key.scopes = vec!["models".into()],
+                Some("Bearer pm-good")
+            ),
+            Err(ErrorKind::WrongScope)
+        );
     }
 }

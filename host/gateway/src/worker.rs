@@ -47,7 +47,10 @@ impl Drop for InFlight {
 impl Worker {
     pub(crate) fn new(node: Arc<Node>, index: usize) -> anyhow::Result<Self> {
         let chain = node.open_chain(index)?;
-        let config = UpstreamConfig { egress: node.egress.clone(), ..UpstreamConfig::default() };
+        let config = UpstreamConfig {
+            egress: node.egress.clone(),
+            ..UpstreamConfig::default()
+        };
         Ok(Self {
             config: Arc::clone(&node.config),
             snapshot: Arc::clone(&node.snapshot),
@@ -70,12 +73,17 @@ impl Worker {
     /// A place for one more request, or the refusal that says which bound was met.
     pub(crate) fn admit(&self) -> Result<InFlight, GatewayError> {
         if let Err(error) = self.chain.borrow_mut().admit() {
-            let message = format!("decisions cannot be recorded ({error}), so none are made; free disk space");
+            let message = format!(
+                "decisions cannot be recorded ({error}), so none are made; free disk space"
+            );
             return Err(GatewayError::new(ErrorKind::AuditUnavailable, message));
         }
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            let message = format!("{} requests are in flight (data.requests-max)", self.in_flight_max);
+            let message = format!(
+                "{} requests are in flight (data.requests-max)",
+                self.in_flight_max
+            );
             let mut error = GatewayError::new(ErrorKind::Unavailable, message);
             error.retry_after_s = Some(1);
             return Err(error);
@@ -89,7 +97,10 @@ impl Worker {
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::error!(error = %error, "append to the decision log failed");
-                Err(GatewayError::new(ErrorKind::AuditUnavailable, "the decision log cannot take a record"))
+                Err(GatewayError::new(
+                    ErrorKind::AuditUnavailable,
+                    "the decision log cannot take a record",
+                ))
             }
         }
     }
@@ -106,7 +117,10 @@ impl Worker {
         let principal = self.tenants.authenticate(headers, "models", epoch_ms())?;
         let snapshot = self.snapshot.load();
         let policy = snapshot.policy_for(&principal.policy).ok_or_else(|| {
-            GatewayError::new(ErrorKind::NoPolicy, format!("tenant {} has no active policy", principal.tenant))
+            GatewayError::new(
+                ErrorKind::NoPolicy,
+                format!("tenant {} has no active policy", principal.tenant),
+            )
         })?;
         Ok(policy.model_names.clone())
     }

@@ -30,7 +30,9 @@ pub(crate) enum TenantCommand {
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key; it is shown once, only its keyed hash is stored
-    #[command(after_help = "Examples:\n  pointsman key create --tenant demo\n  pointsman key create --tenant demo --scope models --expires-in-s 3600 --json")]
+    #[command(
+        after_help = "Examples:\n  pointsman key create --tenant demo\n  pointsman key create --tenant demo --scope models --expires-in-s 3600 --json"
+    )]
     Create {
         #[arg(long)]
         tenant: String,
@@ -63,10 +65,15 @@ pub(crate) fn tenant(place: &Place, command: TenantCommand) -> anyhow::Result<Ex
         TenantCommand::Add { id, policy } => {
             match file.tenants.iter_mut().find(|tenant| tenant.id == id) {
                 Some(known) => known.policy.clone_from(&policy),
-                None => file.tenants.push(TenantEntry { id: id.clone(), policy: policy.clone() }),
+                None => file.tenants.push(TenantEntry {
+                    id: id.clone(),
+                    policy: policy.clone(),
+                }),
             }
             tenants::write(&path, &file)?;
-            say(format!("tenant {id} uses policy {policy}; next: pointsman key create --tenant {id}"));
+            say(format!(
+                "tenant {id} uses policy {policy}; next: pointsman key create --tenant {id}"
+            ));
         }
         TenantCommand::List { json } if json => say(serde_json::to_string(&file.tenants)?),
         TenantCommand::List { .. } => {
@@ -83,23 +90,41 @@ pub(crate) fn key(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode
     let path = settings.tenants_file();
     let mut file = tenants::read(&path)?;
     match command {
-        KeyCommand::Create { tenant, scopes, expires_in_s, json } => {
+        KeyCommand::Create {
+            tenant,
+            scopes,
+            expires_in_s,
+            json,
+        } => {
             if !file.tenants.iter().any(|known| known.id == tenant) {
-                bail!("no tenant `{tenant}`; add it first: pointsman tenant add {tenant} --policy quickstart");
+                bail!(
+                    "no tenant `{tenant}`; add it first: pointsman tenant add {tenant} --policy quickstart"
+                );
             }
             let mut secret = [0u8; 32];
             getrandom::fill(&mut secret).context("the operating system gives no random bytes")?;
             let key = format!("pm-{}", hex::encode(secret));
             let id = format!("key-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
             let pepper = settings.pepper()?;
-            let expires_ms = expires_in_s.map(|seconds| crate::pipeline::epoch_ms().saturating_add(seconds.saturating_mul(1000)));
+            let expires_ms = expires_in_s.map(|seconds| {
+                crate::pipeline::epoch_ms().saturating_add(seconds.saturating_mul(1000))
+            });
             let hash = tenants::hash_key(&pepper, &key);
-            file.keys.push(KeyEntry { id: id.clone(), tenant: tenant.clone(), hash, scopes, revoked: false, expires_ms });
+            file.keys.push(KeyEntry {
+                id: id.clone(),
+                tenant: tenant.clone(),
+                hash,
+                scopes,
+                revoked: false,
+                expires_ms,
+            });
             tenants::write(&path, &file)?;
             if json {
                 say(serde_json::json!({ "id": id, "tenant": tenant, "key": key }));
             } else {
-                say(format!("{key}\n\n{id} for tenant {tenant}; shown once, so keep it now"));
+                say(format!(
+                    "{key}\n\n{id} for tenant {tenant}; shown once, so keep it now"
+                ));
             }
         }
         KeyCommand::Revoke { id } => {
@@ -108,7 +133,9 @@ pub(crate) fn key(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode
             };
             entry.revoked = true;
             tenants::write(&path, &file)?;
-            say(format!("{id} is revoked; a running gateway refuses it within a second"));
+            say(format!(
+                "{id} is revoked; a running gateway refuses it within a second"
+            ));
         }
         KeyCommand::List { json } if json => {
             let shown = file.keys.iter().map(|key| {
@@ -119,7 +146,12 @@ pub(crate) fn key(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode
         KeyCommand::List { .. } => {
             for key in &file.keys {
                 let state = if key.revoked { "revoked" } else { "live" };
-                say(format!("{}  {}  {}  {state}", key.id, key.tenant, key.scopes.join(",")));
+                say(format!(
+                    "{}  {}  {}  {state}",
+                    key.id,
+                    key.tenant,
+                    key.scopes.join(",")
+                ));
             }
         }
     }

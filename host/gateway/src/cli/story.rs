@@ -7,7 +7,15 @@ use pointsman_domain::decision::{AttemptRecord, Closed, Opened, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine};
 
 /// The phases in order; every one is told, also where nothing ran.
-const PHASES: [&str; 7] = ["authenticate", "pin", "classify", "guard-request", "split", "route", "reserve"];
+const PHASES: [&str; 7] = [
+    "authenticate",
+    "pin",
+    "classify",
+    "guard-request",
+    "split",
+    "route",
+    "reserve",
+];
 
 /// Tells what is known; `closed` is absent while the request runs, or after a crash.
 pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
@@ -15,28 +23,59 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
     head(&mut out, opened, closed);
     for phase in PHASES {
         match phase {
-            "authenticate" => line(&mut out, phase, &format!("key {} of tenant {}", opened.key, opened.tenant)),
-            "pin" => line(&mut out, phase, &format!("policy {}@{} ({})", opened.policy, opened.version, opened.policy_digest)),
+            "authenticate" => line(
+                &mut out,
+                phase,
+                &format!("key {} of tenant {}", opened.key, opened.tenant),
+            ),
+            "pin" => line(
+                &mut out,
+                phase,
+                &format!(
+                    "policy {}@{} ({})",
+                    opened.policy, opened.version, opened.policy_digest
+                ),
+            ),
             _ => {
-                let steps: Vec<_> = opened.steps.iter().filter(|step| step.phase == phase).collect();
+                let steps: Vec<_> = opened
+                    .steps
+                    .iter()
+                    .filter(|step| step.phase == phase)
+                    .collect();
                 if steps.is_empty() {
                     line(&mut out, phase, nothing(phase, opened));
                 }
                 for told in steps {
                     step(&mut out, told);
                 }
-                if phase == "split" && let Some(variant) = &opened.variant {
+                if phase == "split"
+                    && let Some(variant) = &opened.variant
+                {
                     line(&mut out, "", &format!("variant {variant}"));
                 }
-                if phase == "route" && let Some(plan) = &opened.plan {
-                    let targets = plan.attempts.iter().map(|attempt| attempt.target.as_str()).collect::<Vec<_>>();
-                    line(&mut out, "", &format!("plan {} because {}", targets.join(" > "), plan.reason.code));
+                if phase == "route"
+                    && let Some(plan) = &opened.plan
+                {
+                    let targets = plan
+                        .attempts
+                        .iter()
+                        .map(|attempt| attempt.target.as_str())
+                        .collect::<Vec<_>>();
+                    line(
+                        &mut out,
+                        "",
+                        &format!("plan {} because {}", targets.join(" > "), plan.reason.code),
+                    );
                 }
             }
         }
     }
     let Some(closed) = closed else {
-        line(&mut out, "open", "no `closed` record: it is still running, or the gateway died; its reservation counts");
+        line(
+            &mut out,
+            "open",
+            "no `closed` record: it is still running, or the gateway died; its reservation counts",
+        );
         return out;
     };
     if closed.attempts.is_empty() {
@@ -46,7 +85,11 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
         attempt(&mut out, told);
     }
     for phase in ["guard-response", "account"] {
-        let steps: Vec<_> = closed.steps.iter().filter(|step| step.phase == phase).collect();
+        let steps: Vec<_> = closed
+            .steps
+            .iter()
+            .filter(|step| step.phase == phase)
+            .collect();
         if steps.is_empty() {
             line(&mut out, phase, "no step ran");
         }
@@ -65,18 +108,49 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
         total.push_str(" and lines without a price: the sum is not the whole");
     }
     line(&mut out, "cost", &total);
-    let digest = closed.response_digest.map_or_else(|| "no bytes released".to_owned(), |digest| digest.to_string());
-    line(&mut out, "record", &format!("request {}, response {digest} ({} bytes)", opened.request_digest, closed.response_bytes));
+    let digest = closed.response_digest.map_or_else(
+        || "no bytes released".to_owned(),
+        |digest| digest.to_string(),
+    );
+    line(
+        &mut out,
+        "record",
+        &format!(
+            "request {}, response {digest} ({} bytes)",
+            opened.request_digest, closed.response_bytes
+        ),
+    );
     out
 }
 
 fn head(out: &mut String, opened: &Opened, closed: Option<&Closed>) {
-    let _infallible = writeln!(out, "{}  {} `{}`{}", opened.id, opened.dialect, opened.model, if opened.streaming { " (stream)" } else { "" });
+    let _infallible = writeln!(
+        out,
+        "{}  {} `{}`{}",
+        opened.id,
+        opened.dialect,
+        opened.model,
+        if opened.streaming { " (stream)" } else { "" }
+    );
     let Some(closed) = closed else { return };
-    let outcome = serde_json::to_value(closed.outcome).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let by = closed.target.as_deref().map_or_else(String::new, |target| format!(" by {target}"));
-    let first = closed.ttft_us.map_or_else(String::new, |us| format!(", first content after {}", time(us * 1000)));
-    let _infallible = writeln!(out, "{outcome} {}{by} in {}{first}, ${}", closed.status, time(closed.total_us * 1000), closed.cost_pico_usd.to_usd_string());
+    let outcome = serde_json::to_value(closed.outcome)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let by = closed
+        .target
+        .as_deref()
+        .map_or_else(String::new, |target| format!(" by {target}"));
+    let first = closed.ttft_us.map_or_else(String::new, |us| {
+        format!(", first content after {}", time(us * 1000))
+    });
+    let _infallible = writeln!(
+        out,
+        "{outcome} {}{by} in {}{first}, ${}",
+        closed.status,
+        time(closed.total_us * 1000),
+        closed.cost_pico_usd.to_usd_string()
+    );
     if let (Some(code), Some(message)) = (&closed.error, &closed.error_message) {
         let _infallible = writeln!(out, "{code}: {message}");
     }
@@ -119,7 +193,13 @@ fn step(out: &mut String, step: &StepRecord) {
 }
 
 fn attempt(out: &mut String, attempt: &AttemptRecord) {
-    let mut text = format!("{} -> {} ({}) {}", attempt.index + 1, attempt.target, attempt.model, attempt.outcome);
+    let mut text = format!(
+        "{} -> {} ({}) {}",
+        attempt.index + 1,
+        attempt.target,
+        attempt.model,
+        attempt.outcome
+    );
     if let Some(status) = attempt.status {
         let _infallible = write!(text, " {status}");
     }
@@ -133,7 +213,12 @@ fn attempt(out: &mut String, attempt: &AttemptRecord) {
     line(out, "execute", &text);
     if !attempt.meters.is_empty() {
         let meters = attempt.meters.iter().map(|meter| {
-            format!("{} {}{}", meter.quantity, meter.unit, if meter.estimated { " (estimated)" } else { "" })
+            format!(
+                "{} {}{}",
+                meter.quantity,
+                meter.unit,
+                if meter.estimated { " (estimated)" } else { "" }
+            )
         });
         line(out, "", &meters.collect::<Vec<_>>().join(", "));
     }
@@ -145,7 +230,12 @@ fn cost_line(cost: &CostLine) -> String {
         Amount::Estimated(picos) => format!("{} (estimated)", money(picos)),
         Amount::Unpriced => "unpriced".to_owned(),
     };
-    format!("attempt {}: {} {} = {amount}", cost.attempt + 1, cost.quantity, cost.unit)
+    format!(
+        "attempt {}: {} {} = {amount}",
+        cost.attempt + 1,
+        cost.quantity,
+        cost.unit
+    )
 }
 
 fn money(picos: Picos) -> String {

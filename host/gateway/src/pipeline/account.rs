@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use pointsman_domain::Picos;
 use pointsman_domain::usage::{Amount, CostLine};
+
+use pointsman_policy::policy::Phase;
 
 use super::decide::{failed, ran};
 use super::deliberation::Deliberation;
-use crate::snapshot::Phase;
 
 impl Deliberation {
     /// Prices what was used. Without an accountant, or after its failure, every line says `unpriced`.
@@ -23,15 +25,21 @@ impl Deliberation {
             let call = self.call("account");
             let outcome = step.step.account(&call, &usages).await;
             drop(call);
-            self.metrics.step("account", &step.plugin, outcome.stats.time_ns, None);
             match outcome.result {
                 Ok(lines) => {
-                    self.later_steps.push(ran(step, &outcome.stats, "cost", format!("{} lines", lines.len())));
+                    self.later_steps.push(ran(
+                        step,
+                        &outcome.stats,
+                        "cost",
+                        format!("{} lines", lines.len()),
+                    ));
                     self.cost = lines;
                     break;
                 }
                 // The answer has gone out: `deny` can only mean that nothing is priced, loudly.
-                Err(failure) => self.later_steps.push(failed(step, &outcome.stats, failure).0),
+                Err(failure) => self
+                    .later_steps
+                    .push(failed(step, &outcome.stats, failure).0),
             }
         }
         if self.cost.is_empty() {
@@ -48,4 +56,13 @@ impl Deliberation {
         }
         self.usages = usages;
     }
+}
+
+/// The sum of the priced lines; what is unpriced is said beside it.
+pub(super) fn sum(cost: &[CostLine]) -> Picos {
+    let picos = |line: &CostLine| match line.amount {
+        Amount::Exact(picos) | Amount::Estimated(picos) => picos,
+        Amount::Unpriced => Picos(0),
+    };
+    cost.iter().map(picos).sum()
 }

@@ -1,6 +1,5 @@
 //! The cheap phases before any plugin: authenticate, pin, gate, parse, select.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +18,11 @@ impl Exchange {
     /// Key → tenant and scopes, from headers alone.
     pub(super) fn authenticate(&mut self, parts: &Parts) -> Result<(), GatewayError> {
         parts.uri.path().clone_into(&mut self.endpoint);
-        self.principal = Some(self.worker.tenants.authenticate(&parts.headers, "chat", self.at_ms)?);
+        self.principal = Some(self.worker.tenants.authenticate(
+            &parts.headers,
+            "chat",
+            self.at_ms,
+        )?);
         Ok(())
     }
 
@@ -30,7 +33,10 @@ impl Exchange {
         let policy = snapshot.policy_for(&principal.policy).ok_or_else(|| {
             GatewayError::new(
                 ErrorKind::NoPolicy,
-                format!("tenant {} has no active policy; set `policy` for it in the tenants file", principal.tenant),
+                format!(
+                    "tenant {} has no active policy; set `policy` for it in the tenants file",
+                    principal.tenant
+                ),
             )
         })?;
         self.policy = Some(policy);
@@ -48,7 +54,10 @@ impl Exchange {
     pub(super) async fn parse(&mut self, parts: &Parts, body: Incoming) -> Result<(), Stop> {
         let bytes = self.read_body(parts, body).await?;
         self.request_digest = Digest(Sha256::digest(&bytes).into());
-        let parse_limits = ParseLimits { messages_max: limits::MESSAGES_MAX, ..ParseLimits::default() };
+        let parse_limits = ParseLimits {
+            messages_max: limits::MESSAGES_MAX,
+            ..ParseLimits::default()
+        };
         let chat = ChatRequest::parse(bytes, &parse_limits)?;
         chat.model().clone_into(&mut self.model);
         self.streaming = chat.streaming();
@@ -56,24 +65,34 @@ impl Exchange {
         Ok(())
     }
 
-    async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
+    async fn read_body(&self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
         let data = &self.worker.config.data;
-        let (bytes_max, timeout) = (data.body_bytes_max, Duration::from_millis(data.body_timeout_ms));
+        let (bytes_max, timeout) = (
+            data.body_bytes_max,
+            Duration::from_millis(data.body_timeout_ms),
+        );
         let too_large = || {
             GatewayError::new(
                 ErrorKind::BodyTooLarge,
                 format!("the request body is larger than {bytes_max} bytes (data.body-bytes-max)"),
             )
         };
-        let declared = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+        let declared = parts
+            .headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
         if declared.is_some_and(|length| length > bytes_max) {
             return Err(too_large().into());
         }
         let read = async {
             let mut all = BytesMut::with_capacity(declared.unwrap_or(4096).min(bytes_max));
             while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else { return Err(Stop::Gone) };
-                let Ok(chunk) = frame.into_data() else { continue };
+                let Ok(frame) = frame else {
+                    return Err(Stop::Gone);
+                };
+                let Ok(chunk) = frame.into_data() else {
+                    continue;
+                };
                 if all.len() + chunk.len() > bytes_max {
                     return Err(too_large().into());
                 }
@@ -81,10 +100,15 @@ impl Exchange {
             }
             Ok(all.freeze())
         };
-        tokio::time::timeout(timeout, read).await.unwrap_or_else(|_| {
-            let message = format!("the request body did not arrive within {} ms", timeout.as_millis());
-            Err(GatewayError::new(ErrorKind::RequestTimeout, message).into())
-        })
+        tokio::time::timeout(timeout, read)
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!(
+                    "the request body did not arrive within {} ms",
+                    timeout.as_millis()
+                );
+                Err(GatewayError::new(ErrorKind::RequestTimeout, message).into())
+            })
     }
 
     /// Conversation, candidates and the view that plugins see: from here on the request is under decision.
@@ -98,8 +122,8 @@ impl Exchange {
             headers: &parts.headers,
             pepper: self.worker.tenants.pepper(),
         };
-        let metrics = Arc::clone(&self.worker.metrics);
-        let decided = Deliberation::select(self.id.clone(), self.at_ms, self.policy(), metrics, chat, &caller)?;
+        let decided =
+            Deliberation::select(self.id.clone(), self.at_ms, self.policy(), chat, &caller)?;
         self.decided = Some(decided);
         Ok(())
     }

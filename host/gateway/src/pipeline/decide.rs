@@ -7,14 +7,15 @@ use pointsman_domain::plan::{CandidatePool, Plan, PlannedAttempt};
 use pointsman_domain::request::{Edit, Verdict};
 use pointsman_domain::usage::{Amount, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
 use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
-use pointsman_plugin::{CallStats, StepFailure};
+use pointsman_plugin::{CallStats, PluginError, StepFailure};
+use pointsman_policy::policy::{OnFault, Phase};
 use pointsman_traffic::attempts;
 use pointsman_wire::release::Summary;
 
 use super::Stop;
 use super::deliberation::Deliberation;
 use crate::limits;
-use crate::snapshot::{LiveStep, OnFault, Phase};
+use crate::snapshot::LiveStep;
 
 /// What a failed step means for the request.
 pub(super) enum AfterFault {
@@ -45,10 +46,14 @@ pub(super) fn ran(step: &LiveStep, stats: &CallStats, verdict: &str, detail: Str
 }
 
 /// The record of a step that failed, and what its `on-fault` makes of it.
-pub(super) fn failed(step: &LiveStep, stats: &CallStats, failure: StepFailure) -> (StepRecord, AfterFault) {
+pub(super) fn failed(
+    step: &LiveStep,
+    stats: &CallStats,
+    failure: StepFailure,
+) -> (StepRecord, AfterFault) {
     let (verdict, detail, fault) = match failure {
         StepFailure::Fault(fault) => ("fault", fault.detail.clone(), Some(fault)),
-        StepFailure::Plugin(error) => ("error", error.to_string(), None),
+        StepFailure::Plugin(error) => ("error", named(&error).to_owned(), None),
     };
     let mut record = ran(step, stats, verdict, detail);
     record.on_fault = Some(step.on_fault.as_str().to_owned());
@@ -56,8 +61,13 @@ pub(super) fn failed(step: &LiveStep, stats: &CallStats, failure: StepFailure) -
     let after = match step.on_fault {
         OnFault::Skip | OnFault::Fallback => AfterFault::Go,
         OnFault::Deny => {
-            let why = fault.as_ref().map_or("an error of its own", |fault| fault.kind.as_str());
-            let message = format!("step `{}` of the policy failed ({why}) and is set to deny; ask the operator", step.id);
+            let why = fault
+                .as_ref()
+                .map_or("an error of its own", |fault| fault.kind.as_str());
+            let message = format!(
+                "step `{}` of the policy failed ({why}) and is set to deny; ask the operator",
+                step.id
+            );
             let mut error = GatewayError::new(ErrorKind::StepFailed, message);
             error.fault = fault;
             AfterFault::Deny(error)
@@ -66,9 +76,22 @@ pub(super) fn failed(step: &LiveStep, stats: &CallStats, failure: StepFailure) -
     (record, after)
 }
 
+/// Which of its errors a plugin gave. Its own words may repeat content, so they stay out of the record.
+const fn named(error: &PluginError) -> &'static str {
+    match error {
+        PluginError::InvalidInput(_) => "invalid-input",
+        PluginError::Unavailable(_) => "unavailable",
+        PluginError::Internal(_) => "internal",
+    }
+}
+
 /// A fault that the host finds in a result.
 fn contract(step: &LiveStep, detail: String) -> StepFailure {
-    StepFailure::Fault(Fault { plugin: step.plugin.clone(), kind: FaultKind::Contract, detail })
+    StepFailure::Fault(Fault {
+        plugin: step.plugin.clone(),
+        kind: FaultKind::Contract,
+        detail,
+    })
 }
 
 impl Deliberation {
@@ -88,21 +111,27 @@ impl Deliberation {
                 detail,
                 ..StepRecord::default()
             };
-            let steps = if step.phase.is_late() { &mut self.later_steps } else { &mut self.steps };
+            let steps = if step.phase.is_late() {
+                &mut self.later_steps
+            } else {
+                &mut self.steps
+            };
             steps.push(record);
         }
         holds
     }
 
     fn note(&mut self, step: &LiveStep, stats: &CallStats, verdict: &str, detail: String) {
-        self.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, None);
         self.steps.push(ran(step, stats, verdict, detail));
     }
 
-    fn note_failure(&mut self, step: &LiveStep, stats: &CallStats, failure: StepFailure) -> Result<(), GatewayError> {
+    fn note_failure(
+        &mut self,
+        step: &LiveStep,
+        stats: &CallStats,
+        failure: StepFailure,
+    ) -> Result<(), GatewayError> {
         let (record, after) = failed(step, stats, failure);
-        let kind = record.fault.as_ref().map(|fault| fault.kind);
-        self.metrics.step(step.phase.as_str(), &step.plugin, stats.time_ns, kind);
         self.steps.push(record);
         match after {
             AfterFault::Go => Ok(()),
@@ -122,7 +151,9 @@ impl Deliberation {
             drop(call);
             match ran.result {
                 Ok(labels) => {
-                    let detail = labels.iter().map(|label| format!("{}={}", label.key, plain(&label.value)));
+                    let detail = labels
+                        .iter()
+                        .map(|label| format!("{}={}", label.key, plain(&label.value)));
                     let detail = detail.collect::<Vec<_>>().join(" ");
                     self.note(step, &ran.stats, "labels", detail);
                     Arc::make_mut(&mut self.view).add_labels(labels);
@@ -150,7 +181,10 @@ impl Deliberation {
                     continue;
                 }
             };
-            let labels = checked.labels.iter().map(|label| format!("{}={}", label.key, plain(&label.value)));
+            let labels = checked
+                .labels
+                .iter()
+                .map(|label| format!("{}={}", label.key, plain(&label.value)));
             let labels = labels.collect::<Vec<_>>().join(" ");
             Arc::make_mut(&mut self.view).add_labels(checked.labels);
             match checked.verdict {
@@ -161,12 +195,20 @@ impl Deliberation {
                 }
                 Verdict::Edit(edits) => match self.chat.edit(&edits) {
                     Ok(edited) => {
-                        let texts = edits.iter().filter(|edit| matches!(edit, Edit::Text(_))).count();
-                        let detail = format!("{texts} text edits, {} settings {labels}", edits.len() - texts);
+                        let texts = edits
+                            .iter()
+                            .filter(|edit| matches!(edit, Edit::Text(_)))
+                            .count();
+                        let detail = format!(
+                            "{texts} text edits, {} settings {labels}",
+                            edits.len() - texts
+                        );
                         self.note(step, &ran.stats, "edit", detail.trim_end().to_owned());
                         self.edited(edited);
                     }
-                    Err(error) => self.note_failure(step, &ran.stats, contract(step, error.to_string()))?,
+                    Err(error) => {
+                        self.note_failure(step, &ran.stats, contract(step, error.to_string()))?;
+                    }
                 },
             }
         }
@@ -194,7 +236,10 @@ impl Deliberation {
                 Ok(_) => self.note_failure(
                     step,
                     &ran.stats,
-                    contract(step, format!("variant is none of: {}", policy.variants.join(", "))),
+                    contract(
+                        step,
+                        format!("variant is none of: {}", policy.variants.join(", ")),
+                    ),
                 )?,
                 Err(failure) => self.note_failure(step, &ran.stats, failure)?,
             }
@@ -216,9 +261,15 @@ impl Deliberation {
             let ran = step.step.route(&call, Arc::clone(&pool)).await;
             drop(call);
             match ran.result {
-                Ok(plan) if plan.attempts.is_empty() => self.note(step, &ran.stats, "abstain", plan.reason.code),
+                Ok(plan) if plan.attempts.is_empty() => {
+                    self.note(step, &ran.stats, "abstain", plan.reason.code);
+                }
                 Ok(plan) => {
-                    if let Some(stranger) = plan.attempts.iter().find(|attempt| !pool.names.contains(&attempt.target)) {
+                    if let Some(stranger) = plan
+                        .attempts
+                        .iter()
+                        .find(|attempt| !pool.names.contains(&attempt.target))
+                    {
                         let detail = format!("target `{}` is no candidate", clip(&stranger.target));
                         self.note_failure(step, &ran.stats, contract(step, detail))?;
                         continue;
@@ -227,7 +278,11 @@ impl Deliberation {
                         self.note_failure(step, &ran.stats, contract(step, detail))?;
                         continue;
                     }
-                    let targets = plan.attempts.iter().map(|attempt| attempt.target.as_str()).collect::<Vec<_>>();
+                    let targets = plan
+                        .attempts
+                        .iter()
+                        .map(|attempt| attempt.target.as_str())
+                        .collect::<Vec<_>>();
                     let detail = format!("{} ({})", targets.join(" > "), plan.reason.code);
                     self.note(step, &ran.stats, "plan", detail);
                     self.plan = Some(plan);
@@ -236,48 +291,97 @@ impl Deliberation {
                 Err(failure) => self.note_failure(step, &ran.stats, failure)?,
             }
         }
-        let preferred = policy.default_plan.iter().filter(|name| pool.names.contains(name));
+        let preferred = policy
+            .default_plan
+            .iter()
+            .filter(|name| pool.names.contains(name));
         let mut targets: Vec<String> = preferred.cloned().collect();
         if targets.is_empty() {
             targets.clone_from(&pool.names);
         }
-        let attempts = targets.into_iter().map(|target| PlannedAttempt { target, attributes: Vec::new() }).collect();
+        // What is known to be down comes last, but is not given up: all may be down, or none.
+        let healthy = pool.column("healthy");
+        let down = |target: &String| {
+            let row = pool.names.iter().position(|name| name == target);
+            row.is_some_and(|row| healthy[row] == Some(Value::Flag(false)))
+        };
+        targets.sort_by_key(down);
+        let attempts = targets
+            .into_iter()
+            .map(|target| PlannedAttempt {
+                target,
+                attributes: Vec::new(),
+            })
+            .collect();
         let reason = Reason {
             code: "default-plan".to_owned(),
             detail: "no router returned attempts".to_owned(),
             attributes: Vec::new(),
         };
-        self.plan = Some(Plan { attempts, reason, attributes: Vec::new() });
+        self.plan = Some(Plan {
+            attempts,
+            reason,
+            attributes: Vec::new(),
+        });
         Ok(())
     }
 
     /// The candidates of the requested model, by column; `now` is the health records' clock in milliseconds.
     pub(super) fn pool(&self, now: u64) -> CandidatePool {
         let policy = &self.policy;
-        let targets: Vec<_> = self.candidates.iter().map(|&index| &policy.targets[index]).collect();
+        let targets: Vec<_> = self
+            .candidates
+            .iter()
+            .map(|&index| &policy.targets[index])
+            .collect();
         let column = |key: &str, value: &dyn Fn(&crate::snapshot::TargetLive) -> Option<Value>| {
-            (key.to_owned(), targets.iter().map(|target| value(target)).collect())
+            (
+                key.to_owned(),
+                targets.iter().map(|target| value(target)).collect(),
+            )
         };
         let rate = |target: &crate::snapshot::TargetLive, unit: &str| {
             let rates = policy.price_book.get(&target.name)?;
-            let base = rates.iter().find(|rate| rate.unit == unit && rate.above_input_tokens == 0)?;
+            let base = rates
+                .iter()
+                .find(|rate| rate.unit == unit && rate.above_input_tokens == 0)?;
             Some(Value::Integer(base.pico_usd))
         };
         CandidatePool {
             names: targets.iter().map(|target| target.name.clone()).collect(),
             columns: vec![
                 column("price-input-pico-usd", &|target| rate(target, INPUT_TOKENS)),
-                column("price-output-pico-usd", &|target| rate(target, OUTPUT_TOKENS)),
-                column("context-tokens", &|target| target.context_tokens.map(|n| Value::Integer(i64::from(n)))),
-                column("max-output-tokens", &|target| target.max_output_tokens.map(|n| Value::Integer(i64::from(n)))),
-                column("capabilities", &|target| Some(Value::Texts(target.capabilities.clone()))),
+                column("price-output-pico-usd", &|target| {
+                    rate(target, OUTPUT_TOKENS)
+                }),
+                column("context-tokens", &|target| {
+                    target.context_tokens.map(|n| Value::Integer(i64::from(n)))
+                }),
+                column("max-output-tokens", &|target| {
+                    target
+                        .max_output_tokens
+                        .map(|n| Value::Integer(i64::from(n)))
+                }),
+                column("capabilities", &|target| {
+                    Some(Value::Texts(target.capabilities.clone()))
+                }),
                 column("quality", &|target| target.quality.map(Value::Number)),
                 column("region", &|target| target.region.clone().map(Value::Text)),
-                column("healthy", &|target| Some(Value::Flag(target.health.healthy(now)))),
-                column("ttft-p50-ms", &|target| target.health.ttft_p50_ms(now).map(Value::Number)),
-                column("ttft-p95-ms", &|target| target.health.ttft_p95_ms(now).map(Value::Number)),
-                column("error-rate", &|target| target.health.error_rate(now).map(Value::Number)),
-                column("in-flight", &|target| Some(Value::Integer(i64::from(target.health.in_flight())))),
+                column("healthy", &|target| {
+                    Some(Value::Flag(target.health.healthy(now)))
+                }),
+                column("ttft-p50-ms", &|target| {
+                    target.health.ttft_p50_ms(now).map(Value::Number)
+                }),
+                column("ttft-p95-ms", &|target| {
+                    target.health.ttft_p95_ms(now).map(Value::Number)
+                }),
+                column("error-rate", &|target| {
+                    target.health.error_rate(now).map(Value::Number)
+                }),
+                column("in-flight", &|target| {
+                    Some(Value::Integer(i64::from(target.health.in_flight())))
+                }),
             ],
         }
     }
@@ -305,7 +409,12 @@ impl Deliberation {
                     }
                     // Attempts before the commit point may all be billed, so the reservation is their sum.
                     let reserved: Picos = by_attempt.into_iter().sum();
-                    let mut record = super::decide::ran(step, &ran.stats, "cost", format!("at most ${}", reserved.to_usd_string()));
+                    let mut record = super::decide::ran(
+                        step,
+                        &ran.stats,
+                        "cost",
+                        format!("at most ${}", reserved.to_usd_string()),
+                    );
                     "reserve".clone_into(&mut record.phase);
                     self.steps.push(record);
                     self.reserved = Some(reserved);
@@ -329,7 +438,11 @@ impl Deliberation {
         if !summary.meters.is_empty() {
             return summary.meters.clone();
         }
-        let estimate = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
+        let estimate = |unit: &str, quantity| Meter {
+            unit: unit.to_owned(),
+            quantity,
+            estimated: true,
+        };
         vec![
             estimate(INPUT_TOKENS, self.input_tokens_estimate()),
             estimate(OUTPUT_TOKENS, summary.released_text_bytes.div_ceil(4)),
@@ -337,8 +450,13 @@ impl Deliberation {
     }
 
     fn input_tokens_estimate(&self) -> u64 {
-        let estimate = self.view.field("input-tokens-estimate").and_then(Value::as_integer);
-        estimate.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or(0)
+        let estimate = self
+            .view
+            .field("input-tokens-estimate")
+            .and_then(Value::as_integer);
+        estimate
+            .and_then(|tokens| u64::try_from(tokens).ok())
+            .unwrap_or(0)
     }
 
     fn planned_usages(&self) -> Vec<Usage> {
@@ -349,7 +467,9 @@ impl Deliberation {
         let choices = u64::from(chat.n().max(1));
         let usage = |(index, attempt): (usize, &PlannedAttempt)| {
             let target = policy.target(&attempt.target);
-            let cap = target.and_then(|target| target.max_output_tokens).map(u64::from);
+            let cap = target
+                .and_then(|target| target.max_output_tokens)
+                .map(u64::from);
             let asked = chat.max_output_tokens();
             let output = match (asked, cap) {
                 (Some(asked), Some(cap)) => asked.min(cap),
@@ -357,7 +477,11 @@ impl Deliberation {
                 (None, Some(cap)) => cap,
                 (None, None) => limits::OUTPUT_TOKENS_ASSUMED,
             };
-            let meter = |unit: &str, quantity| Meter { unit: unit.to_owned(), quantity, estimated: true };
+            let meter = |unit: &str, quantity| Meter {
+                unit: unit.to_owned(),
+                quantity,
+                estimated: true,
+            };
             Usage {
                 attempt: u32::try_from(index).unwrap_or(u32::MAX),
                 target: attempt.target.clone(),
@@ -375,9 +499,20 @@ impl Deliberation {
 
 /// A guard's refusal in the caller's terms.
 fn denied(reason: &Reason) -> GatewayError {
-    let attribute = |key: &str| reason.attributes.iter().find(|attribute| attribute.key == key).map(|a| &a.value);
-    let message = attribute("user-message").and_then(Value::as_text).unwrap_or(&reason.detail);
-    let mut error = GatewayError::new(ErrorKind::PolicyDenied, format!("{message} ({})", reason.code));
+    let attribute = |key: &str| {
+        reason
+            .attributes
+            .iter()
+            .find(|attribute| attribute.key == key)
+            .map(|a| &a.value)
+    };
+    let message = attribute("user-message")
+        .and_then(Value::as_text)
+        .unwrap_or(&reason.detail);
+    let mut error = GatewayError::new(
+        ErrorKind::PolicyDenied,
+        format!("{message} ({})", reason.code),
+    );
     error.status = attribute("status")
         .and_then(Value::as_integer)
         .and_then(|status| u16::try_from(status).ok())

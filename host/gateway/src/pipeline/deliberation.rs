@@ -12,7 +12,6 @@ use pointsman_domain::plan::Plan;
 use pointsman_domain::usage::{CostLine, Usage};
 use pointsman_domain::{ErrorKind, GatewayError, Picos, RequestId, RequestView};
 use pointsman_plugin::Call;
-use pointsman_telemetry::Metrics;
 use pointsman_wire::openai::ChatRequest;
 use sha2::Sha256;
 
@@ -47,7 +46,6 @@ pub(super) struct Deliberation {
     /// Milliseconds since the epoch: what plugins see as now.
     pub(super) at_ms: u64,
     pub(super) policy: Arc<PolicyLive>,
-    pub(super) metrics: Arc<Metrics>,
     /// The request as it stands after the edits so far.
     pub(super) chat: ChatRequest,
     pub(super) view: Arc<RequestView>,
@@ -71,7 +69,6 @@ impl Deliberation {
         id: RequestId,
         at_ms: u64,
         policy: Arc<PolicyLive>,
-        metrics: Arc<Metrics>,
         chat: ChatRequest,
         caller: &Caller<'_>,
     ) -> Result<Self, GatewayError> {
@@ -81,9 +78,7 @@ impl Deliberation {
                 chat.model(),
                 policy.model_names.join(", ")
             );
-            return Err(
-                GatewayError::new(ErrorKind::UnknownModel, message).with_param("model")
-            );
+            return Err(GatewayError::new(ErrorKind::UnknownModel, message).with_param("model"));
         };
         let candidates = candidates.clone();
         let mut view = chat.view();
@@ -106,7 +101,6 @@ impl Deliberation {
             id,
             at_ms,
             policy,
-            metrics,
             chat,
             view: Arc::new(view),
             conversation,
@@ -134,7 +128,9 @@ impl Deliberation {
 
     /// A step's or rollout's bucket for this conversation, independent of every other step's.
     pub(super) fn bucket(&self, salt: &str) -> u32 {
-        let mac = keyed(salt.as_bytes(), |mac| mac.update(self.conversation.as_bytes()));
+        let mac = keyed(salt.as_bytes(), |mac| {
+            mac.update(self.conversation.as_bytes());
+        });
         let number = u64::from_be_bytes(mac[..8].try_into().expect("eight bytes"));
         u32::try_from(number % u64::from(limits::BUCKETS)).expect("below BUCKETS")
     }
@@ -161,12 +157,18 @@ fn conversation_id(caller: &Caller<'_>, chat: &ChatRequest, view: &RequestView) 
         mac.update(caller.tenant.as_bytes());
         mac.update(b"\0");
         let header = caller.headers.get("x-pointsman-conversation");
-        let named = header.map(http::HeaderValue::as_bytes).or_else(|| chat.user().map(str::as_bytes));
+        let named = header
+            .map(http::HeaderValue::as_bytes)
+            .or_else(|| chat.user().map(str::as_bytes));
         if let Some(named) = named {
             mac.update(named);
             return;
         }
-        for segment in view.segments.iter().filter(|segment| segment.kind == "text") {
+        for segment in view
+            .segments
+            .iter()
+            .filter(|segment| segment.kind == "text")
+        {
             mac.update(segment.text.as_bytes());
             if segment.role == "user" {
                 return;

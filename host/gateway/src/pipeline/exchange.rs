@@ -8,12 +8,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record};
-use pointsman_domain::usage::{Amount, CostLine};
-use pointsman_domain::{Digest, ErrorKind, GatewayError, Picos, RequestId};
+use pointsman_domain::usage::Amount;
+use pointsman_domain::{Digest, ErrorKind, GatewayError, RequestId};
 use pointsman_wire::openai;
 use sha2::{Digest as _, Sha256};
 
 use super::Stop;
+use super::account;
 use super::deliberation::Deliberation;
 use crate::reply::Reply;
 use crate::snapshot::{PolicyLive, Snapshot};
@@ -93,7 +94,11 @@ impl Exchange {
     }
 
     pub(super) fn policy(&self) -> Arc<PolicyLive> {
-        Arc::clone(self.policy.as_ref().expect("phases after `pin` have a policy"))
+        Arc::clone(
+            self.policy
+                .as_ref()
+                .expect("phases after `pin` have a policy"),
+        )
     }
 
     /// The request under decision.
@@ -132,7 +137,10 @@ impl Exchange {
         };
         put("x-pointsman-request-id", &self.id.0);
         if let Some(policy) = &self.policy {
-            put("x-pointsman-policy", &format!("{}@{}", policy.name, policy.version));
+            put(
+                "x-pointsman-policy",
+                &format!("{}@{}", policy.name, policy.version),
+            );
         }
         if let Some(target) = target {
             put("x-pointsman-target", target);
@@ -151,7 +159,9 @@ impl Exchange {
         if self.opened {
             return Ok(());
         }
-        let (Some(principal), Some(policy)) = (&self.principal, &self.policy) else { return Ok(()) };
+        let (Some(principal), Some(policy)) = (&self.principal, &self.policy) else {
+            return Ok(());
+        };
         let mut opened = Opened {
             id: self.id.clone(),
             at_ms: self.at_ms,
@@ -181,6 +191,7 @@ impl Exchange {
             opened.plan.clone_from(&decided.plan);
             opened.reserved_pico_usd = decided.reserved;
         }
+        self.worker.metrics.opened(&opened);
         self.worker.append(&Record::Opened(Box::new(opened)))?;
         self.opened = true;
         Ok(())
@@ -189,21 +200,35 @@ impl Exchange {
     /// Writes `closed` (and `opened`, where a phase before `reserve` refused).
     pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) {
         let (later_steps, cost) = match &mut self.decided {
-            Some(decided) => (std::mem::take(&mut decided.later_steps), std::mem::take(&mut decided.cost)),
+            Some(decided) => (
+                std::mem::take(&mut decided.later_steps),
+                std::mem::take(&mut decided.cost),
+            ),
             None => (Vec::new(), Vec::new()),
         };
-        let outcome = if later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
-            Outcome::Cut
-        } else {
-            outcome
-        };
+        let outcome =
+            if later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
+                Outcome::Cut
+            } else {
+                outcome
+            };
         self.status = match (outcome, error) {
             (Outcome::Cancelled, _) => 499,
             (_, Some(error)) => error.http_status(),
             (_, None) => 200,
         };
-        self.worker.metrics.request(outcome, self.status, self.principal.as_ref().map(|p| p.tenant.as_str()));
-        let Some(tenant) = self.principal.as_ref().map(|principal| principal.tenant.clone()) else { return };
+        self.worker.metrics.request(
+            outcome,
+            self.status,
+            self.principal.as_ref().map(|p| p.tenant.as_str()),
+        );
+        let Some(tenant) = self
+            .principal
+            .as_ref()
+            .map(|principal| principal.tenant.clone())
+        else {
+            return;
+        };
         if self.policy.is_none() {
             return;
         }
@@ -211,10 +236,6 @@ impl Exchange {
             tracing::error!(request = %self.id, error = %error, "decision could not be opened");
             return;
         }
-        let amount = |line: &CostLine| match line.amount {
-            Amount::Exact(picos) | Amount::Estimated(picos) => picos,
-            Amount::Unpriced => Picos(0),
-        };
         let closed = Closed {
             id: self.id.clone(),
             at_ms: epoch_ms(),
@@ -226,9 +247,11 @@ impl Exchange {
             target: self.answered_by.clone(),
             attempts: std::mem::take(&mut self.attempts),
             steps: later_steps,
-            cost_pico_usd: cost.iter().map(amount).sum(),
+            cost_pico_usd: account::sum(&cost),
             unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
-            estimated: cost.iter().any(|line| matches!(line.amount, Amount::Estimated(_))),
+            estimated: cost
+                .iter()
+                .any(|line| matches!(line.amount, Amount::Estimated(_))),
             cost,
             ttft_us: self.ttft_us,
             total_us: self.elapsed_us(),
@@ -257,7 +280,8 @@ impl Exchange {
         if self.reply.started() {
             // After the head an error can only be the stream's last event.
             if self.streaming {
-                let _client_may_be_gone = self.reply.send(openai::error::stream_event(&error)).await;
+                let _client_may_be_gone =
+                    self.reply.send(openai::error::stream_event(&error)).await;
             }
             return;
         }
@@ -265,20 +289,29 @@ impl Exchange {
         if let Some(seconds) = error.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let _client_may_be_gone = self.reply.whole(status, headers, openai::error::body(&error));
+        let status =
+            StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let _client_may_be_gone = self
+            .reply
+            .whole(status, headers, openai::error::body(&error));
     }
 }
 
 /// Milliseconds since the epoch.
 pub(crate) fn epoch_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// What may be recorded of an error: a provider's own words may repeat content, so they stay out.
 fn recordable(error: &GatewayError) -> String {
     match error.kind {
-        ErrorKind::UpstreamRejected => "the provider's message went to the caller and is not recorded".to_owned(),
+        ErrorKind::UpstreamRejected => {
+            "the provider's message went to the caller and is not recorded".to_owned()
+        }
         _ => error.message.clone(),
     }
 }

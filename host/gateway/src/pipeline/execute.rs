@@ -1,6 +1,5 @@
 //! Execute: attempts along the plan, and the answer through the response guards to the client.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +10,7 @@ use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_traffic::attempts::{Attempts, Failure, Next, Try};
 use pointsman_upstream::{Answer, Outgoing, UpstreamError, UpstreamErrorKind};
 use pointsman_wire::openai::{self, TargetBody};
-use pointsman_wire::release::{Release, ReleaseLimits, Shape, Summary};
+use pointsman_wire::release::{Release, Summary};
 use pointsman_wire::sse;
 
 use super::guards::Guards;
@@ -38,7 +37,13 @@ struct Failed {
 
 impl Failed {
     fn new(failure: Failure, outcome: &'static str, detail: impl Into<String>) -> Self {
-        Self { failure, outcome, detail: detail.into(), status: None, retry_after_ms: None }
+        Self {
+            failure,
+            outcome,
+            detail: detail.into(),
+            status: None,
+            retry_after_ms: None,
+        }
     }
 }
 
@@ -61,12 +66,15 @@ impl Exchange {
             let now = self.now_ms();
             match attempts.next(now) {
                 Next::Wait { until_ms } => {
-                    let pause = tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(now)));
+                    let pause =
+                        tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(now)));
                     or_gone(&mut self.reply, pause).await?;
                 }
                 Next::Try(attempt) => match self.attempt(&attempt).await? {
                     Tried::Answered => return Ok(Outcome::Ok),
-                    Tried::Failed(failed) => attempts.failed(failed.failure, failed.retry_after_ms, self.now_ms()),
+                    Tried::Failed(failed) => {
+                        attempts.failed(failed.failure, failed.retry_after_ms, self.now_ms());
+                    }
                 },
                 Next::GiveUp(_) => return Err(self.gave_up().into()),
             }
@@ -76,7 +84,9 @@ impl Exchange {
     /// One try at one target, recorded whatever comes of it.
     async fn attempt(&mut self, attempt: &Try) -> Result<Tried, Stop> {
         let policy = self.policy();
-        let target = policy.target(&attempt.target).expect("plans name candidates only");
+        let target = policy
+            .target(&attempt.target)
+            .expect("plans name candidates only");
         let model = attempt.model.as_deref().unwrap_or(&target.model);
         let began_us = self.elapsed_us();
         self.attempts.push(AttemptRecord {
@@ -114,16 +124,34 @@ impl Exchange {
                     record.detail.clone_from(&error.message);
                 }
                 // A provider that says the request is wrong is a healthy provider.
-                if error.kind == ErrorKind::UpstreamRejected { flight.succeeded(None, now) } else { flight.failed(now) }
+                if error.kind == ErrorKind::UpstreamRejected {
+                    flight.succeeded(None, now);
+                } else {
+                    flight.failed(now);
+                }
             }
         }
         self.worker.metrics.attempt(&record.target, &record.outcome);
-        Ok(result?)
+        result
     }
 
-    async fn try_target(&mut self, attempt: &Try, target: &TargetLive, model: &str, began_us: u64) -> Result<Tried, Stop> {
-        let body = self.decided().chat.for_target(&TargetBody { model, include_usage: target.stream_usage });
-        let tenant = self.principal.as_ref().expect("`authenticate` ran before").tenant.clone();
+    async fn try_target(
+        &mut self,
+        attempt: &Try,
+        target: &TargetLive,
+        model: &str,
+        began_us: u64,
+    ) -> Result<Tried, Stop> {
+        let body = self.decided().chat.for_target(&TargetBody {
+            model,
+            include_usage: target.stream_usage,
+        });
+        let tenant = self
+            .principal
+            .as_ref()
+            .expect("`authenticate` ran before")
+            .tenant
+            .clone();
         let worker = std::rc::Rc::clone(&self.worker);
         let outgoing = Outgoing {
             endpoint: &target.endpoint,
@@ -162,7 +190,11 @@ impl Exchange {
         }
         body.truncate(limits::ERROR_BYTES_MAX);
         let told = openai::error::parse_provider_error(status, &body);
-        let mut failed = Failed::new(Failure::Status(status), "status", format!("status {status}"));
+        let mut failed = Failed::new(
+            Failure::Status(status),
+            "status",
+            format!("status {status}"),
+        );
         failed.status = Some(status);
         failed.retry_after_ms = answer
             .headers
@@ -174,9 +206,14 @@ impl Exchange {
         }
         // The caller's own mistake stays a mistake at every target; credentials and paths are the operator's.
         if matches!(status, 400 | 413 | 415 | 422) {
-            let message = told.message.as_deref().unwrap_or("the provider gave no message");
-            let mut error =
-                GatewayError::new(ErrorKind::UpstreamRejected, format!("{} refused the request: {message}", target.name));
+            let message = told
+                .message
+                .as_deref()
+                .unwrap_or("the provider gave no message");
+            let mut error = GatewayError::new(
+                ErrorKind::UpstreamRejected,
+                format!("{} refused the request: {message}", target.name),
+            );
             error.status = Some(status);
             error.param = told.param;
             let record = self.attempts.last_mut().expect("an attempt is under way");
@@ -197,31 +234,24 @@ impl Exchange {
     ) -> Result<Tried, Stop> {
         if self.streaming && !answer.is_event_stream() {
             let detail = "the answer to a stream request is no event stream";
-            return Ok(Tried::Failed(Failed::new(Failure::Protocol, "stream-error", detail)));
+            return Ok(Tried::Failed(Failed::new(
+                Failure::Protocol,
+                "stream-error",
+                detail,
+            )));
         }
-        let policy = self.policy();
         let decided = self.decided();
-        let view = Arc::make_mut(&mut decided.view);
-        view.set_field("target", target.name.as_str());
-        view.set_field("attempt", i64::from(attempt.index));
-        view.set_field("status", i64::from(answer.status.as_u16()));
-        let applying: Vec<usize> =
-            (0..policy.response_guards().len()).filter(|&index| decided.applies(&policy.response_guards()[index])).collect();
-        let call = decided.call("guard-response");
-        let mut guards = Guards::start(&policy, &applying, &call).await;
-        drop(call);
-        let shape = if self.streaming {
-            Shape::Stream { client_wants_usage: self.decided().chat.include_usage() }
-        } else {
-            Shape::Whole
-        };
-        let release_limits = ReleaseLimits { buffered_bytes_max: limits::ANSWER_BYTES_MAX, ..ReleaseLimits::default() };
-        let mut release = Release::new(guards.specs(), shape, release_limits);
-        guards.settle_start(&mut release);
+        let shape = decided.shape();
+        let status = answer.status.as_u16();
+        let (mut guards, mut release) = decided
+            .begin_answer(attempt.index, &target.name, status, shape)
+            .await;
         let flow = if self.streaming {
-            self.stream(attempt, &mut answer, &mut release, &mut guards, began_us).await
+            self.stream(attempt, &mut answer, &mut release, &mut guards, began_us)
+                .await
         } else {
-            self.whole(attempt, &mut answer, &mut release, &mut guards).await
+            self.whole(attempt, &mut answer, &mut release, &mut guards)
+                .await
         };
         // After its end a stream has little left to say; one that a guard cut is cancelled.
         if matches!(flow, Ok(None)) && release.summary().cut.is_none() {
@@ -262,21 +292,35 @@ impl Exchange {
     ) -> Result<Option<Failed>, Stop> {
         let mut decoder = sse::Decoder::new(limits::EVENT_BYTES_MAX);
         let mut early: Vec<Bytes> = Vec::new();
-        let first_token_by = self.now_ms() + attempt.first_token_timeout_ms;
+        // Counted from the try's beginning, the connection and the headers included.
+        let first_token_by = began_us / 1000 + attempt.first_token_timeout_ms;
         let mut last_byte_at = self.now_ms();
         loop {
             let now = self.now_ms();
             let idle_at = last_byte_at + attempt.idle_timeout_ms;
-            let quiet_until = if release.summary().saw_content { idle_at } else { idle_at.min(first_token_by) };
-            let wake_at = release.expires_at_ms().unwrap_or(u64::MAX).min(quiet_until).min(attempt.deadline_at_ms);
+            let quiet_until = if release.summary().saw_content {
+                idle_at
+            } else {
+                idle_at.min(first_token_by)
+            };
+            let wake_at = release
+                .expires_at_ms()
+                .unwrap_or(u64::MAX)
+                .min(quiet_until)
+                .min(attempt.deadline_at_ms);
             let pause = Duration::from_millis(wake_at.saturating_sub(now));
-            let arrived = or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
+            let arrived =
+                or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
             let now = self.now_ms();
             let mut ended = false;
             let mut broken = None;
             match arrived {
                 Err(_) if now >= quiet_until || now >= attempt.deadline_at_ms => {
-                    broken = Some(Failed::new(Failure::Timeout, "timeout", format!("no bytes within {} ms", now - last_byte_at)));
+                    broken = Some(Failed::new(
+                        Failure::Timeout,
+                        "timeout",
+                        format!("no bytes within {} ms", now - last_byte_at),
+                    ));
                 }
                 Err(_) => release.expire(now),
                 Ok(Ok(Some(chunk))) => {
@@ -290,7 +334,11 @@ impl Exchange {
                             }
                             Ok(None) => break,
                             Err(error) => {
-                                broken = Some(Failed::new(Failure::Protocol, "stream-error", error.to_string()));
+                                broken = Some(Failed::new(
+                                    Failure::Protocol,
+                                    "stream-error",
+                                    error.to_string(),
+                                ));
                                 break;
                             }
                         }
@@ -300,13 +348,21 @@ impl Exchange {
                 Ok(Ok(None)) => {
                     ended = true;
                     if !release.summary().done && release.summary().finish_reasons.is_empty() {
-                        broken = Some(Failed::new(Failure::Protocol, "stream-error", "the stream ended without a finish"));
+                        broken = Some(Failed::new(
+                            Failure::Protocol,
+                            "stream-error",
+                            "the stream ended without a finish",
+                        ));
                     }
                 }
                 Ok(Err(error)) => broken = Some(from_upstream(&error)),
             }
             if let Some(error) = release.summary().provider_error.clone() {
-                broken = Some(Failed::new(Failure::InStream, "stream-error", format!("error inside the stream: {error}")));
+                broken = Some(Failed::new(
+                    Failure::InStream,
+                    "stream-error",
+                    format!("error inside the stream: {error}"),
+                ));
             }
             if broken.is_none() && ended {
                 release.end(now);
@@ -322,15 +378,22 @@ impl Exchange {
                 release.abort(now);
                 guards.drive(release).await;
                 self.forward(release, &mut early, true).await?;
-                let kind = if failed.outcome == "timeout" { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailed };
-                let message = format!("{} failed after the answer had begun: {}", attempt.target, failed.detail);
+                let kind = if failed.outcome == "timeout" {
+                    ErrorKind::UpstreamTimeout
+                } else {
+                    ErrorKind::UpstreamFailed
+                };
+                let message = format!(
+                    "{} failed after the answer had begun: {}",
+                    attempt.target, failed.detail
+                );
                 let record = self.attempts.last_mut().expect("an attempt is under way");
                 failed.outcome.clone_into(&mut record.outcome);
                 record.detail = failed.detail;
                 return Err(GatewayError::new(kind, message).into());
             }
             self.note_first_token(release, began_us);
-            let may_start = release.summary().saw_content || ended;
+            let may_start = release.summary().released_text_bytes > 0 || ended;
             if may_start && !self.reply.started() {
                 let headers = self.headers("text/event-stream", Some(&attempt.target));
                 self.reply.start(StatusCode::OK, headers)?;
@@ -343,7 +406,12 @@ impl Exchange {
     }
 
     /// Moves released bytes to the client: held back until there is content, and at the end until the record stands.
-    async fn forward(&mut self, release: &mut Release, early: &mut Vec<Bytes>, last: bool) -> Result<(), Stop> {
+    async fn forward(
+        &mut self,
+        release: &mut Release,
+        early: &mut Vec<Bytes>,
+        last: bool,
+    ) -> Result<(), Stop> {
         while let Some(bytes) = release.output() {
             early.push(bytes);
         }
@@ -362,7 +430,7 @@ impl Exchange {
     }
 
     fn note_first_token(&mut self, release: &Release, began_us: u64) {
-        if self.ttft_us.is_none() && release.summary().saw_content {
+        if self.ttft_us.is_none() && release.summary().released_text_bytes > 0 {
             let now = self.elapsed_us();
             self.ttft_us = Some(now);
             let record = self.attempts.last_mut().expect("an attempt is under way");
@@ -381,14 +449,25 @@ impl Exchange {
         let mut body = BytesMut::new();
         loop {
             let now = self.now_ms();
-            let pause = attempt.idle_timeout_ms.min(attempt.deadline_at_ms.saturating_sub(now));
+            let pause = attempt
+                .idle_timeout_ms
+                .min(attempt.deadline_at_ms.saturating_sub(now));
             let wait = tokio::time::timeout(Duration::from_millis(pause), answer.chunk());
             match or_gone(&mut self.reply, wait).await? {
-                Err(_) => return Ok(Some(Failed::new(Failure::Timeout, "timeout", format!("no bytes within {pause} ms")))),
+                Err(_) => {
+                    return Ok(Some(Failed::new(
+                        Failure::Timeout,
+                        "timeout",
+                        format!("no bytes within {pause} ms"),
+                    )));
+                }
                 Ok(Err(error)) => return Ok(Some(from_upstream(&error))),
                 Ok(Ok(None)) => break,
                 Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limits::ANSWER_BYTES_MAX => {
-                    let detail = format!("the answer is larger than {} bytes", limits::ANSWER_BYTES_MAX);
+                    let detail = format!(
+                        "the answer is larger than {} bytes",
+                        limits::ANSWER_BYTES_MAX
+                    );
                     let _too_large = chunk;
                     return Ok(Some(Failed::new(Failure::Protocol, "stream-error", detail)));
                 }
@@ -399,7 +478,11 @@ impl Exchange {
         release.body(body.freeze(), now);
         guards.drive(release).await;
         if let Some(error) = release.summary().provider_error.clone() {
-            return Ok(Some(Failed::new(Failure::InStream, "stream-error", format!("error inside a 200: {error}"))));
+            return Ok(Some(Failed::new(
+                Failure::InStream,
+                "stream-error",
+                format!("error inside a 200: {error}"),
+            )));
         }
         release.end(now);
         guards.drive(release).await;
@@ -430,12 +513,35 @@ impl Exchange {
 
     /// Every attempt failed: says which and why.
     fn gave_up(&self) -> GatewayError {
-        let told = |attempt: &AttemptRecord| format!("{}: {} {}", attempt.target, attempt.outcome, attempt.detail);
-        let all = self.attempts.iter().map(told).collect::<Vec<_>>().join("; ");
-        let all = if all.is_empty() { "none could be started before the deadline".to_owned() } else { all };
-        let only_timeouts = !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.outcome == "timeout");
-        let only_limited = !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.status == Some(429));
-        let kind = if only_timeouts { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailed };
+        let told = |attempt: &AttemptRecord| {
+            format!("{}: {} {}", attempt.target, attempt.outcome, attempt.detail)
+        };
+        let all = self
+            .attempts
+            .iter()
+            .map(told)
+            .collect::<Vec<_>>()
+            .join("; ");
+        let all = if all.is_empty() {
+            "none could be started before the deadline".to_owned()
+        } else {
+            all
+        };
+        let only_timeouts = !self.attempts.is_empty()
+            && self
+                .attempts
+                .iter()
+                .all(|attempt| attempt.outcome == "timeout");
+        let only_limited = !self.attempts.is_empty()
+            && self
+                .attempts
+                .iter()
+                .all(|attempt| attempt.status == Some(429));
+        let kind = if only_timeouts {
+            ErrorKind::UpstreamTimeout
+        } else {
+            ErrorKind::UpstreamFailed
+        };
         let mut error = GatewayError::new(kind, format!("every target failed: {all}"));
         if only_limited {
             error.status = Some(429);
@@ -449,8 +555,9 @@ fn from_upstream(error: &UpstreamError) -> Failed {
         UpstreamErrorKind::Connect | UpstreamErrorKind::Tls => (Failure::Connect, "connect"),
         UpstreamErrorKind::Timeout => (Failure::Timeout, "timeout"),
         UpstreamErrorKind::Egress => (Failure::Egress, "egress-denied"),
-        UpstreamErrorKind::Protocol | UpstreamErrorKind::Closed => (Failure::Protocol, "stream-error"),
+        UpstreamErrorKind::Protocol | UpstreamErrorKind::Closed => {
+            (Failure::Protocol, "stream-error")
+        }
     };
     Failed::new(failure, outcome, error.to_string())
 }
-

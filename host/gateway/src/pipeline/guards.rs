@@ -7,10 +7,11 @@ use pointsman_domain::guard::Action;
 use pointsman_domain::value::Attribute;
 use pointsman_domain::{Fault, FaultKind, Reason};
 use pointsman_plugin::{Call, CallStats, ResponseGuard, StepFailure};
+use pointsman_policy::policy::OnFault;
 use pointsman_wire::release::{LayerSpec, Op, Release};
 
 use super::decide::{failed, ran};
-use crate::snapshot::{LiveStep, OnFault, PolicyLive};
+use crate::snapshot::{LiveStep, PolicyLive};
 
 /// One guard of the chain with its running instance.
 struct Layer {
@@ -39,16 +40,28 @@ impl Guards {
                 Ok(guard) => (Some(guard), None),
                 Err(failure) => (None, Some(failure)),
             };
-            layers.push(Layer { step: index, guard, failure, edits: 0, cut: None });
+            layers.push(Layer {
+                step: index,
+                guard,
+                failure,
+                edits: 0,
+                cut: None,
+            });
         }
-        Self { policy: Arc::clone(policy), layers }
+        Self {
+            policy: Arc::clone(policy),
+            layers,
+        }
     }
 
     /// What the release engine needs to know of each layer.
     pub(super) fn specs(&self) -> Vec<LayerSpec> {
         let spec = |layer: &Layer| {
             let step = self.step(layer);
-            LayerSpec { coverage: step.step.coverage().cloned().unwrap_or_default(), required: step.required }
+            LayerSpec {
+                coverage: step.step.coverage().cloned().unwrap_or_default(),
+                required: step.required,
+            }
         };
         self.layers.iter().map(spec).collect()
     }
@@ -115,7 +128,10 @@ impl Guards {
         let policy = self.policy;
         let record = |layer: Layer| {
             let step = &policy.response_guards()[layer.step];
-            let stats = layer.guard.as_ref().map_or_else(CallStats::default, ResponseGuard::stats);
+            let stats = layer
+                .guard
+                .as_ref()
+                .map_or_else(CallStats::default, ResponseGuard::stats);
             match (layer.failure, layer.cut) {
                 (Some(failure), _) => {
                     let mut record = failed(step, &stats, failure).0;
@@ -125,7 +141,12 @@ impl Guards {
                     record
                 }
                 (None, Some(code)) => ran(step, &stats, "cut", code),
-                (None, None) if layer.edits > 0 => ran(step, &stats, "edit", format!("{} replacements", layer.edits)),
+                (None, None) if layer.edits > 0 => ran(
+                    step,
+                    &stats,
+                    "edit",
+                    format!("{} replacements", layer.edits),
+                ),
                 (None, None) => ran(step, &stats, "pass", String::new()),
             }
         };
@@ -136,7 +157,9 @@ impl Guards {
 fn apply_on_fault(step: &LiveStep, layer: usize, release: &mut Release) {
     match step.on_fault {
         OnFault::Skip if !step.required => release.bypass(layer),
-        OnFault::Skip | OnFault::Fallback | OnFault::Deny => release.cut(None, fault_reason(&step.id)),
+        OnFault::Skip | OnFault::Fallback | OnFault::Deny => {
+            release.cut(None, fault_reason(&step.id));
+        }
     }
 }
 

@@ -1,0 +1,194 @@
+//! From a checked bundle to a policy that runs: steps prepared, targets resolved, prices looked up.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use pointsman_domain::Digest;
+use pointsman_plugin::{Instances, PriceBook, StepLimits, StepSpec};
+use pointsman_policy::compose::{EffectiveStep, Owner};
+use pointsman_policy::policy::{self, Execute, Phase, Policy, Target};
+use pointsman_policy::when::When;
+use pointsman_traffic::attempts::{ExecuteSettings, RetryOn};
+use pointsman_traffic::health::TargetHealth;
+use pointsman_upstream::Credential;
+use serde_json::Value as Json;
+
+use super::{Folder, World};
+use crate::snapshot::{LiveStep, PolicyLive, TargetLive};
+
+impl World<'_> {
+    /// Makes a checked bundle ready. What only preparing can find, such as a pattern that a plugin refuses, is refused
+    /// here, with the step.
+    pub(crate) fn live(
+        &self,
+        folder: &Folder,
+        floor: Option<&Folder>,
+        digest: Digest,
+        version: u64,
+        credentials: &HashMap<String, Arc<Credential>>,
+    ) -> anyhow::Result<PolicyLive> {
+        let effective = Self::effective(folder, floor);
+        let mut phases: [Vec<LiveStep>; Phase::COUNT] = Default::default();
+        for step in effective.all_steps() {
+            let home = match (step.owner, floor) {
+                (Owner::Floor, Some(floor)) => floor,
+                (Owner::Floor | Owner::Tenant, _) => folder,
+            };
+            phases[step.step.phase as usize].push(self.step(step, home)?);
+        }
+        let policy = &effective.policy;
+        let targets: Vec<TargetLive> = policy
+            .targets
+            .iter()
+            .map(|target| resolve(target, credentials))
+            .collect::<anyhow::Result<_>>()?;
+        Ok(PolicyLive {
+            name: policy.name.clone(),
+            version,
+            digest,
+            prices_digest: self
+                .prices
+                .as_ref()
+                .map(pointsman_policy::prices::Catalogue::digest),
+            price_book: Arc::new(self.price_book(policy)),
+            models: models(policy),
+            model_names: policy
+                .models
+                .iter()
+                .map(|model| model.name.clone())
+                .collect(),
+            targets,
+            variants: policy
+                .variants
+                .iter()
+                .map(|variant| variant.name.clone())
+                .collect(),
+            default_plan: policy.execute.default_plan.clone(),
+            execute: settings(&policy.execute)?,
+            phases,
+        })
+    }
+
+    fn step(&self, effective: &EffectiveStep, home: &Folder) -> anyhow::Result<LiveStep> {
+        let step = &effective.step;
+        let place = || format!("{}: step `{}`", home.file, step.id);
+        let plugin = self.plugin(home, &step.plugin).with_context(place)?;
+        let when = step
+            .when
+            .as_deref()
+            .map(When::compile)
+            .transpose()
+            .with_context(place)?;
+        let data = step.data.iter().map(|name| {
+            let bytes = home
+                .files
+                .get(name)
+                .with_context(|| format!("data file `{name}` is not in the bundle"))?;
+            Ok((name.clone(), bytes.clone()))
+        });
+        let spec = StepSpec {
+            id: effective.id.clone(),
+            plugin: Arc::clone(plugin),
+            role: step.phase.role(),
+            config: Json::Object(step.config.clone()),
+            data: data.collect::<anyhow::Result<_>>().with_context(place)?,
+            grants: step.grants.clone(),
+            instances: match step.instances {
+                policy::Instances::Fresh => Instances::Fresh,
+                policy::Instances::Pooled => Instances::Pooled,
+            },
+            limits: limits(&step.limits),
+        };
+        let prepared = self.runtime.prepare(spec).with_context(place)?;
+        Ok(LiveStep {
+            id: effective.id.clone(),
+            phase: step.phase,
+            plugin: prepared.plugin().to_owned(),
+            digest: prepared.digest(),
+            on_fault: step.on_fault(),
+            required: step.required,
+            when,
+            step: prepared,
+        })
+    }
+
+    /// Rates by target; a target without a price is not there, which plugins see as unpriced.
+    fn price_book(&self, policy: &Policy) -> PriceBook {
+        let Some(catalogue) = &self.prices else {
+            return PriceBook::default();
+        };
+        let priced = policy.targets.iter().filter_map(|target| {
+            let rates = catalogue.rates(target.price.as_deref()?)?;
+            Some((target.name.clone(), rates.to_vec()))
+        });
+        priced.collect()
+    }
+}
+
+fn limits(written: &policy::StepLimits) -> StepLimits {
+    let usual = StepLimits::default();
+    StepLimits {
+        fuel: written.fuel.unwrap_or(usual.fuel),
+        memory_mib: written.memory_mib.unwrap_or(usual.memory_mib),
+        epoch_ms: written.epoch_ms.unwrap_or(usual.epoch_ms),
+        ..usual
+    }
+}
+
+fn resolve(
+    target: &Target,
+    credentials: &HashMap<String, Arc<Credential>>,
+) -> anyhow::Result<TargetLive> {
+    let endpoint = target.endpoint.trim_end_matches('/');
+    Ok(TargetLive {
+        name: target.name.clone(),
+        endpoint: endpoint
+            .parse()
+            .with_context(|| format!("target `{}`: endpoint is no URL", target.name))?,
+        model: target.model.clone(),
+        credential: target
+            .credential
+            .as_ref()
+            .and_then(|name| credentials.get(name))
+            .cloned(),
+        capabilities: target.capabilities.clone(),
+        context_tokens: target.context_tokens,
+        max_output_tokens: target.max_output_tokens,
+        quality: target.quality,
+        region: target.region.clone(),
+        stream_usage: target.stream_usage,
+        health: TargetHealth::default(),
+    })
+}
+
+fn models(policy: &Policy) -> BTreeMap<String, Vec<usize>> {
+    let index = |name: &String| {
+        policy
+            .targets
+            .iter()
+            .position(|target| target.name == *name)
+    };
+    let model = |model: &policy::Model| {
+        (
+            model.name.clone(),
+            model.targets.iter().filter_map(index).collect(),
+        )
+    };
+    policy.models.iter().map(model).collect()
+}
+
+fn settings(execute: &Execute) -> anyhow::Result<ExecuteSettings> {
+    Ok(ExecuteSettings {
+        attempts_max: execute.attempts_max,
+        deadline_ms: execute.deadline_ms,
+        connect_timeout_ms: execute.connect_timeout_ms,
+        first_token_timeout_ms: execute.first_token_timeout_ms,
+        idle_timeout_ms: execute.idle_timeout_ms,
+        retry_on: RetryOn::new(execute.retry_on.iter().map(String::as_str))
+            .context("execute.retry-on")?,
+        retries: execute.retries,
+        backoff_ms: execute.backoff_ms,
+        backoff_ms_max: execute.backoff_ms_max,
+    })
+}
