@@ -107,6 +107,8 @@ pub struct ReleaseLimits {
     pub values_max: usize,
     /// Labels that guards note; more are dropped.
     pub notes_max: usize,
+    /// Bytes of one channel in one push; longer text comes in several, so that a guard's fuel is refilled.
+    pub push_bytes_max: usize,
 }
 
 impl Default for ReleaseLimits {
@@ -122,6 +124,7 @@ impl Default for ReleaseLimits {
             depth_max: 128,
             values_max: 1_000_000,
             notes_max: 64,
+            push_bytes_max: 64 * 1024,
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::openai::error::clip;
 /// Longest model name or error text that is kept, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 
+/// Fields that carry providers' signatures: readable by nobody here, and passed as they are or not at all.
+const SIGNED: [&str; 3] = ["extra_content", "signature", "thought_signature"];
+
 /// One field of a choice into which text streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Field {
@@ -233,9 +236,9 @@ fn body_fields(body: Node<'_>, part: &mut ChoicePart) -> Result<(), Malformed> {
             )?,
             "role" => part.carries_more = true,
             "reasoning_details" => {}
-            _ => {
+            key => {
                 part.carries_more = true;
-                part.is_opaque |= has_text(value);
+                part.is_opaque |= !SIGNED.contains(&key) && has_text(value);
             }
         }
     }
@@ -285,7 +288,7 @@ fn tool_calls(list: Node<'_>, part: &mut ChoicePart) -> Result<(), Malformed> {
             .some("id")
             .and_then(Node::string)
             .filter(|id| !id.is_empty())
-            .map(std::borrow::Cow::into_owned);
+            .map(|id| clip(&id, NAME_BYTES_MAX));
         part.carries_more |= id.is_some();
         for (key, value) in call.members() {
             match &*key.string().unwrap_or_default() {
@@ -306,7 +309,7 @@ fn tool_calls(list: Node<'_>, part: &mut ChoicePart) -> Result<(), Malformed> {
                     }
                 }
                 "index" | "id" | "type" => {}
-                _ => part.is_opaque |= has_text(value),
+                key => part.is_opaque |= !SIGNED.contains(&key) && has_text(value),
             }
         }
     }

@@ -172,27 +172,10 @@ impl Release {
         spans
     }
 
-    /// The lane of a piece; a new call id under a known index begins a new call.
+    /// The lane of a piece.
     fn lane(&mut self, choice: u32, piece: &Piece, work: &mut Vec<Work>) -> Option<usize> {
         if let Some(id) = &piece.call_id {
-            let index = piece.field.item();
-            match self.calls.get(&(choice, index)) {
-                Some(known) if known == id => {}
-                Some(_) => {
-                    for field in [
-                        Field::ToolName(index),
-                        Field::ToolArguments(index),
-                        Field::CustomInput(index),
-                    ] {
-                        self.close_field(choice, field, work);
-                        self.fields.remove(&(choice, field));
-                    }
-                    self.calls.insert((choice, index), id.clone());
-                }
-                None => {
-                    self.calls.insert((choice, index), id.clone());
-                }
-            }
+            self.know_call(choice, piece.field.item(), id, work);
         }
         if let Some(lane) = self.fields.get(&(choice, piece.field)) {
             return Some(*lane);
@@ -213,6 +196,28 @@ impl Release {
         self.lanes.push(Lane::new(choice, piece.field, leaves));
         self.fields.insert((choice, piece.field), lane);
         Some(lane)
+    }
+
+    /// A new id under a known index begins a new call, unless the old call's arguments are still under way: some
+    /// engines name every fragment anew.
+    fn know_call(&mut self, choice: u32, index: u32, id: &str, work: &mut Vec<Work>) {
+        let known = self.calls.insert((choice, index), id.to_owned());
+        if known.is_none_or(|known| known == id) {
+            return;
+        }
+        let arguments = self.fields.get(&(choice, Field::ToolArguments(index)));
+        let leaves = arguments.and_then(|lane| self.lanes[*lane].leaves.as_ref());
+        if leaves.is_some_and(Leaves::is_under_way) {
+            return;
+        }
+        for field in [
+            Field::ToolName(index),
+            Field::ToolArguments(index),
+            Field::CustomInput(index),
+        ] {
+            self.close_field(choice, field, work);
+            self.fields.remove(&(choice, field));
+        }
     }
 
     fn channel_limit(&self, choice: u32) -> Work {
@@ -340,16 +345,37 @@ impl Release {
         {
             channel.number.0.push_str(&text);
         }
+        let mut rest = text;
+        while rest.len() > self.limits.push_bytes_max {
+            // At least one character, whatever the bound.
+            let end = rest.floor_char_boundary(self.limits.push_bytes_max);
+            let end = if end == 0 {
+                rest.ceil_char_boundary(1)
+            } else {
+                end
+            };
+            let tail = rest.split_off(end);
+            let deltas = vec![(id, std::mem::replace(&mut rest, tail))];
+            work.push(Work::Push { layer: 0, deltas });
+        }
         match work.last_mut() {
             Some(Work::Push { layer: 0, deltas }) => {
                 match deltas.iter_mut().find(|(known, _)| *known == id) {
-                    Some((_, before)) => before.push_str(&text),
-                    None => deltas.push((id, text)),
+                    None => deltas.push((id, rest)),
+                    Some((_, before))
+                        if before.len() + rest.len() <= self.limits.push_bytes_max =>
+                    {
+                        before.push_str(&rest);
+                    }
+                    Some(_) => work.push(Work::Push {
+                        layer: 0,
+                        deltas: vec![(id, rest)],
+                    }),
                 }
             }
             _ => work.push(Work::Push {
                 layer: 0,
-                deltas: vec![(id, text)],
+                deltas: vec![(id, rest)],
             }),
         }
     }

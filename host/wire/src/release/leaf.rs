@@ -107,6 +107,14 @@ impl Leaves {
         !self.partial.is_empty()
     }
 
+    /// Whether a value has begun and is not complete.
+    pub(super) fn is_under_way(&self) -> bool {
+        !matches!(
+            (self.at, self.frames.len()),
+            (At::Value | At::AfterValue, 0)
+        )
+    }
+
     /// Takes the next fragment.
     pub(super) fn push(&mut self, fragment: &str) -> Vec<Token> {
         let mut rest = fragment;

@@ -387,6 +387,57 @@ fn a_new_id_under_a_known_index_is_a_new_call() {
 }
 
 #[test]
+fn arguments_whose_fragments_have_ids_of_their_own_are_one_call() {
+    let mut bench = Bench::stream(vec![Guard::mask("secret", "x")]);
+    for (id, fragment) in [("1", "{\"a\":\"sec"), ("2", "ret"), ("3", "\"}")] {
+        bench.event(&call(fragment).replace("\"id\":\"c\"", &format!("\"id\":\"{id}\"")));
+    }
+    bench.event("[DONE]");
+    assert_eq!(
+        Client::read(&bench.out).choices[&0].calls[&0].1,
+        "{\"a\":\"x\"}"
+    );
+}
+
+#[test]
+fn long_text_comes_in_several_pushes() {
+    let limits = ReleaseLimits {
+        push_bytes_max: 4,
+        ..ReleaseLimits::default()
+    };
+    let mut bench = Bench::with_limits(vec![Guard::mask("secret", "x")], true, STREAM, limits);
+    let long = "ab\u{1f511}\u{1f511}c secret \u{1f511}sec";
+    bench.event(&text(0, long));
+    bench.event(&finish(0));
+    let client = Client::read(&bench.out);
+    assert_eq!(client.choices[&0].content, long.replace("secret", "x"));
+    let mut release = Release::new(vec![Guard::new(Manner::Pass).spec(true)], STREAM, limits);
+    release.event(event(&text(0, "abcdefghi")), 0);
+    let mut pushes = Vec::new();
+    while let Some(Command { op, .. }) = release.command() {
+        let mut actions = Vec::new();
+        if let Op::Push(deltas) = op {
+            let text = &deltas[0].text;
+            let bytes = u32::try_from(text.len()).expect("short");
+            actions.push(Action::Pass { channel: 0, bytes });
+            pushes.push(text.clone());
+        }
+        release.answer(actions).expect("fits");
+    }
+    assert_eq!(pushes, ["abcd", "efgh", "i"]);
+}
+
+#[test]
+fn signatures_pass_as_they_are() {
+    let calls =
+        json!([{"index": 0, "id": "c", "extra_content": {"google": {"thought_signature": "abc"}}}]);
+    let data = chunk(&json!([{"index": 0, "delta": {"tool_calls": calls}}]));
+    let mut bench = Bench::stream(vec![Guard::new(Manner::Pass)]);
+    bench.event(&data);
+    assert_eq!(bench.text(), format!("data: {data}\n\n"));
+}
+
+#[test]
 fn text_held_too_long_or_too_much_expires() {
     let mut bench = Bench::stream(vec![Guard::mask("secret", "x")]);
     bench.release.event(event(&text(0, "a se")), 10);
@@ -408,8 +459,9 @@ fn text_held_too_long_or_too_much_expires() {
     assert_eq!(bench.release.expires_at_ms(), None);
     // What expired is gone; the stream is as it comes again.
     bench.out.clear();
-    bench.event(&text(0, "ond"));
-    assert_eq!(bench.text(), format!("data: {}\n\n", text(0, "ond")));
+    let odd = text(0, "ond").replace("ond", "\\u006fnd");
+    bench.event(&odd);
+    assert_eq!(bench.text(), format!("data: {odd}\n\n"));
 
     // More than declared: asked at once, and a guard that still holds breaks the contract.
     let mut spec = Guard::new(Manner::Pass).spec(true);
