@@ -2,6 +2,7 @@
 //!
 //! Names: `request` (fields of the view), `labels`, `headers` (tables), `tenant`, `key`, `variant` (texts); `-` in a
 //! name is written `_`, or the name in brackets: `labels['has-code']`. `has(labels.task)` asks whether a label is there.
+//! `'x' in labels` too, which also takes names with dots. A whole table (`size(labels)`) has its names as they are.
 //! `variant` is empty until the split phase.
 //!
 //! Promises: compiled once; unknown names and functions are refused then, not at run time; an evaluation visits each

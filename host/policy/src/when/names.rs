@@ -143,6 +143,14 @@ impl Names {
         {
             return self.entry(root, key.inner());
         }
+        // `'x' in labels` asks for one entry, under either spelling of its name.
+        if function == operators::IN
+            && let [key, table] = call.args.as_slice()
+            && let (Expr::Literal(LiteralValue::String(key)), Expr::Ident(root)) =
+                (&key.expr, &table.expr)
+        {
+            return self.entry(root, key.inner());
+        }
         if matches!(
             function,
             operators::ALL

@@ -52,6 +52,9 @@ fn every_name_can_be_asked() {
     check("labels.complexity > 0.5", Ok(true));
     check("'de' in labels.languages", Ok(true));
     check("'task' in labels && size(labels) == 4", Ok(true));
+    check("'has-code' in labels && 'has_code' in labels", Ok(true));
+    check("'x-team' in headers && !('x-other' in headers)", Ok(true));
+    check("request.model in labels", Ok(false));
     check(
         "headers.x_team == 'red' && headers['x-team'].startsWith('r')",
         Ok(true),

@@ -68,7 +68,7 @@ fn table<'a>(used: &Used, entries: impl Iterator<Item = (&'a str, Source<'a>)>) 
             table.insert(Key::from(written.as_str()), value(&source));
         }
         if used.whole {
-            table.insert(Key::from(name.replace('-', "_")), value(&source));
+            table.insert(Key::from(name), value(&source));
         }
     }
     Value::from(table)
