@@ -12,7 +12,8 @@ mod settings;
 mod stream;
 
 use pointsman_sdk::{
-    Checked, Coverage, Edit, Plugin, PluginError, RequestGuard, ResponseGuard, View, offset,
+    Checked, Coverage, Edit, Plugin, PluginError, RequestGuard, ResponseGuard, TextEdit, View,
+    offset,
 };
 
 use kind::{Act, Kind};
@@ -36,6 +37,9 @@ const CHANNEL_KINDS: &[&str] = &[
 
 /// Segments that are fetched at once, so that a long conversation is never in memory twice as a whole.
 const SEGMENTS_AT_ONCE: u32 = 64;
+
+/// Edits of a request; more are joined, one for a segment, because the host bounds them.
+const EDITS_MAX: usize = 2048;
 
 /// The configured guard.
 #[derive(Debug)]
@@ -69,24 +73,51 @@ impl RequestGuard for GuardPii {
                     counts.add(kind);
                     match self.settings.act(kind) {
                         Act::Deny => denied = denied.or(Some(kind)),
-                        Act::Mask => edits.push(Edit::text(
-                            index,
-                            offset(start),
-                            offset(end),
-                            self.settings.placeholder(kind),
-                        )),
+                        Act::Mask => edits.push(TextEdit {
+                            segment: index,
+                            start: offset(start),
+                            end: offset(end),
+                            text: self.settings.placeholder(kind).to_owned(),
+                        }),
                         Act::Label | Act::Off => {}
                     }
                 }
             }
         }
+        if edits.len() > EDITS_MAX {
+            edits = joined(edits, request);
+        }
         let mut checked = match denied {
             Some(kind) => Checked::deny(kind.reason("request")),
-            None => Checked::edit(edits),
+            None => Checked::edit(edits.into_iter().map(Edit::Text).collect()),
         };
         checked.labels = counts.labels();
         Ok(checked)
     }
+}
+
+/// One edit for each segment in place of many, where the host's bound on edits is near.
+fn joined(edits: Vec<TextEdit>, request: &dyn View) -> Vec<TextEdit> {
+    edits
+        .chunk_by(|a, b| a.segment == b.segment)
+        .filter_map(|of_segment| {
+            let (first, last) = (of_segment.first()?, of_segment.last()?);
+            let segment = request.segments(first.segment, 1).pop()?;
+            let mut text = String::new();
+            let mut place = first.start;
+            for edit in of_segment {
+                text.push_str(segment.text.get(place as usize..edit.start as usize)?);
+                text.push_str(&edit.text);
+                place = edit.end;
+            }
+            Some(TextEdit {
+                segment: first.segment,
+                start: first.start,
+                end: last.end,
+                text,
+            })
+        })
+        .collect()
 }
 
 impl ResponseGuard for GuardPii {

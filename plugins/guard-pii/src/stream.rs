@@ -15,6 +15,9 @@ use crate::report::Counts;
 use crate::scan::{BACK_BYTES, Memo, Step, tail_bytes};
 use crate::settings::Settings;
 
+/// Actions that one delta comes to, at most; the host bounds those of one event.
+const ACTIONS_MAX: usize = 1024;
+
 /// The guard of one attempt's answer.
 #[derive(Debug)]
 pub struct Stream {
@@ -230,7 +233,7 @@ impl Flow {
     fn pass(&mut self, end: usize, actions: &mut Actions) {
         self.place = end;
         if end > self.told {
-            actions.pass(end - self.told);
+            actions.pass(&self.text[self.told..end]);
             self.told = end;
             self.masked = false;
         }
@@ -289,16 +292,38 @@ impl Actions {
         }
     }
 
-    fn pass(&mut self, bytes: usize) {
+    fn pass(&mut self, text: &str) {
+        let bytes = offset(text.len());
         if let Some(Action::Pass(take)) = self.list.last_mut() {
-            take.bytes += offset(bytes);
+            take.bytes += bytes;
+        } else if self.is_full() {
+            self.append(text.len(), text);
         } else {
-            self.list.push(Action::pass(self.channel, offset(bytes)));
+            self.list.push(Action::pass(self.channel, bytes));
         }
     }
 
     fn replace(&mut self, bytes: usize, text: &str) {
-        self.list
-            .push(Action::replace(self.channel, offset(bytes), text));
+        if self.is_full() {
+            self.append(bytes, text);
+        } else {
+            self.list
+                .push(Action::replace(self.channel, offset(bytes), text));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.list.len() >= ACTIONS_MAX
+    }
+
+    /// Goes on with the last action, so that a whole answer full of finds stays within the host's bound.
+    fn append(&mut self, bytes: usize, text: &str) {
+        if let Some(Action::Replace(last)) = self.list.last_mut() {
+            last.bytes += offset(bytes);
+            last.text.push_str(text);
+        } else {
+            self.list
+                .push(Action::replace(self.channel, offset(bytes), text));
+        }
     }
 }

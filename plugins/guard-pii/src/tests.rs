@@ -1,7 +1,9 @@
 //! From outside: cases, streams in random pieces against the whole text, expiry, bounds.
 
 use pointsman_sdk::testing::{Answer, FakeView, Suite, configured};
-use pointsman_sdk::{Action, Delta, GuardStream as _, RequestGuard as _, ResponseGuard as _};
+use pointsman_sdk::{
+    Action, Channel, Delta, Edit, GuardStream as _, RequestGuard as _, ResponseGuard as _, Verdict,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -126,9 +128,9 @@ proptest! {
     fn requests_are_masked_like_answers(text in text()) {
         let checked = masking().check(&FakeView::user(&text)).expect("a verdict");
         let mut edited = text.clone();
-        if let pointsman_sdk::Verdict::Edit(edits) = checked.verdict {
+        if let Verdict::Edit(edits) = checked.verdict {
             for edit in edits.into_iter().rev() {
-                let pointsman_sdk::Edit::Text(edit) = edit else {
+                let Edit::Text(edit) = edit else {
                     continue;
                 };
                 edited.replace_range(edit.start as usize..edit.end as usize, &edit.text);
@@ -275,14 +277,7 @@ fn a_choice_that_was_cut_gets_nothing_more_and_others_go_on() {
     let plugin = configured::<GuardPii>(&json!({"email": "deny"}));
     let mut stream = plugin.start(&FakeView::user("x"));
     for choice in [0, 1] {
-        let channel = pointsman_sdk::Channel {
-            choice,
-            item: 0,
-            kind: "text".to_owned(),
-            path: String::new(),
-            attributes: Vec::new(),
-        };
-        stream.open(choice, channel).expect("opens");
+        stream.open(choice, channel(choice)).expect("opens");
     }
     let mut push = |channel: u32, text: &str| {
         let delta = Delta {
@@ -323,6 +318,47 @@ fn doubt_is_masked_where_it_tells_and_released_where_it_does_not() {
     check("192.168.0", "[IP]");
     check("in 2024", "in 2024");
     check("514-69-03", "[US-SSN]");
+}
+
+#[test]
+fn thousands_of_finds_are_masked_within_the_bounds_on_edits_and_actions() {
+    let text = "mail a@b.io now, ".repeat(5000);
+    let wanted = "mail [EMAIL] now, ".repeat(5000);
+    let checked = masking().check(&FakeView::user(&text)).expect("a verdict");
+    let Verdict::Edit(edits) = checked.verdict else {
+        unreachable!("{:?}", checked.labels)
+    };
+    assert_eq!(edits.len(), 1);
+    let Edit::Text(edit) = &edits[0] else {
+        unreachable!("a text edit")
+    };
+    let mut edited = text.clone();
+    edited.replace_range(edit.start as usize..edit.end as usize, &edit.text);
+    assert_eq!(edited, wanted);
+
+    let mut stream = masking().start(&FakeView::user("x"));
+    stream.open(0, channel(0)).expect("opens");
+    let delta = Delta {
+        channel: 0,
+        text: text.clone(),
+    };
+    let actions = stream.push(vec![delta]).expect("pushes");
+    assert!(actions.len() < 4096, "{}", actions.len());
+    let mut answer = Answer::new(masking(), &FakeView::user("x"));
+    let channel = answer.open("text", "");
+    answer.push(channel, &text);
+    answer.close(channel);
+    assert_eq!(answer.released(channel), wanted);
+}
+
+fn channel(choice: u32) -> Channel {
+    Channel {
+        choice,
+        item: 0,
+        kind: "text".to_owned(),
+        path: String::new(),
+        attributes: Vec::new(),
+    }
 }
 
 #[test]
