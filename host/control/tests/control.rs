@@ -21,12 +21,15 @@ use tokio::sync::oneshot;
 const TOKEN: &str = "0123456789abcdef";
 const DECISIONS: &str = "/admin/v1/decisions";
 
+/// What a follower's next looks give.
+type Looks = Arc<Mutex<VecDeque<Result<Vec<Decision>, SourceError>>>>;
+
 /// A source that remembers what it was asked, and says what it is told to.
 #[derive(Default)]
 struct Fake {
     asked: Mutex<Vec<Wanted>>,
     fails: bool,
-    ended: Arc<Mutex<VecDeque<Result<Vec<Decision>, SourceError>>>>,
+    ended: Looks,
 }
 
 fn decision(id: &str) -> Decision {
@@ -88,7 +91,7 @@ impl DecisionSource for Fake {
     }
 }
 
-struct FakeTail(Arc<Mutex<VecDeque<Result<Vec<Decision>, SourceError>>>>);
+struct FakeTail(Looks);
 
 impl DecisionTail for FakeTail {
     fn poll(&mut self) -> Result<Vec<Decision>, SourceError> {
