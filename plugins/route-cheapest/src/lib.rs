@@ -13,6 +13,9 @@ use serde::Deserialize;
 use candidate::{Candidate, Misfits};
 use need::Need;
 
+/// Attempts of one plan; the gateway takes no more.
+const ATTEMPTS_MAX: usize = 16;
+
 /// What the operator writes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -89,6 +92,7 @@ impl Router for RouteCheapest {
         Ok(Plan {
             attempts: fitting
                 .into_iter()
+                .take(ATTEMPTS_MAX)
                 .map(|candidate| Attempt::new(candidate.name))
                 .collect(),
             reason,

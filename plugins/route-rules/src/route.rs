@@ -5,6 +5,8 @@ use pointsman_sdk::{Attempt, Attribute, Pool, View};
 use crate::condition::Condition;
 use crate::config::{RuleConfig, TargetConfig};
 
+/// Attempts of one plan; the gateway takes no more.
+const ATTEMPTS_MAX: usize = 16;
 /// Retries of one attempt that a rule may ask for.
 const RETRIES_MAX: u32 = 10;
 
@@ -167,7 +169,7 @@ impl Candidates {
         self.0.iter().any(|(name, _)| name == target)
     }
 
-    /// Attempts in this order, each target once, strangers skipped, the unhealthy at the end.
+    /// Attempts in this order, each target once, strangers skipped, the unhealthy at the end, at most 16.
     pub(crate) fn plan<'a>(&self, targets: impl IntoIterator<Item = &'a str>) -> Vec<Attempt> {
         let mut seen: Vec<(&str, bool)> = Vec::new();
         for target in targets {
@@ -181,6 +183,7 @@ impl Candidates {
         // Stable: within the healthy and the unhealthy the order stays.
         seen.sort_by_key(|(_, healthy)| !healthy);
         seen.into_iter()
+            .take(ATTEMPTS_MAX)
             .map(|(target, _)| Attempt::new(target))
             .collect()
     }
