@@ -28,7 +28,7 @@ struct Measure {
     name: &'static str,
     /// What is measured.
     about: &'static str,
-    /// The package whose binary `KIND-NAME` it is.
+    /// The package whose binary `KIND_NAME` it is.
     package: &'static str,
     /// Whether it needs the model.
     model: bool,
@@ -54,7 +54,7 @@ const MEASURES: &[Measure] = &[
         kind: Kind::Bench,
         name: "plugins",
         about: "each shipped plugin on its own config, fresh and pooled; a stream guard by the chunk",
-        package: "pointsman-e2e",
+        package: "pointsman-bench",
         model: false,
     },
 ];
@@ -120,7 +120,7 @@ fn prepare(measure: &Measure) -> anyhow::Result<()> {
 
 /// Runs it and returns the last line of its stdout; the lines before are shown.
 fn measured(measure: &Measure, options: &MeasureOptions) -> anyhow::Result<String> {
-    let file = binary(&format!("{}-{}", measure.kind.word(), measure.name));
+    let file = binary(&format!("{}_{}", measure.kind.word(), measure.name));
     let mut command = Command::new(&file);
     command
         .current_dir(root())

@@ -133,8 +133,6 @@ fn start_gateway(options: &UpOptions, config: &Path, engine_url: &str) -> anyhow
     for (name, value) in config::for_engine(engine_url)? {
         command.env(name, value);
     }
-    // Names the model for the engine; the gateway would take it for a setting.
-    command.env_remove("POINTSMAN_MODEL");
     GATEWAY.start(command, options.detach)
 }
 
@@ -144,8 +142,7 @@ fn cli(config: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         .current_dir(root())
         .arg("--config")
         .arg(config)
-        .args(arguments)
-        .env_remove("POINTSMAN_MODEL");
+        .args(arguments);
     output(&mut command, "see the message")
 }
 
