@@ -79,8 +79,14 @@ pub(crate) fn up(options: &UpOptions) -> anyhow::Result<ExitCode> {
         "ready after {:.0} s",
         began.elapsed().as_secs_f64()
     ));
-    ready.show(options)?;
-    if options.detach {
+    // What ran before is not ours to stop when this process ends.
+    let ours = gateway.child.is_some() || engine.child.is_some();
+    let stays = ours && !options.detach;
+    ready.show(
+        options.json,
+        if stays { "Ctrl-C" } else { "cargo xtask down" },
+    )?;
+    if !stays {
         return Ok(ExitCode::SUCCESS);
     }
     stay(gateway, engine)
@@ -205,7 +211,7 @@ impl Ready {
         write(&state("client.json"), &format!("{client}\n"), 0o644)
     }
 
-    fn show(&self, options: &UpOptions) -> anyhow::Result<()> {
+    fn show(&self, json: bool, stop: &str) -> anyhow::Result<()> {
         let Self {
             data_url,
             control_url,
@@ -215,7 +221,7 @@ impl Ready {
         let path = state("admin-token");
         let token = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        if options.json {
+        if json {
             let line = json!({
                 "data_url": data_url, "control_url": control_url, "engine_url": engine_url,
                 "tenant": TENANT, "key": key, "admin_token": token.trim(),
@@ -223,11 +229,6 @@ impl Ready {
             tell(&line.to_string());
             return Ok(());
         }
-        let stop = if options.detach {
-            "cargo xtask down"
-        } else {
-            "Ctrl-C"
-        };
         tell(&format!(
             r#"
 gateway  {data_url}  (control {control_url}, token in .pointsman/admin-token)
