@@ -14,7 +14,11 @@ use crate::value::Label;
 
 /// One line of the decision log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "record")]
+#[serde(
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case",
+    tag = "record"
+)]
 pub enum Record {
     /// A request was let through to its attempts, or was refused before them.
     Opened(Box<Opened>),

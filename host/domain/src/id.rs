@@ -38,7 +38,10 @@ impl std::str::FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        // On the stack: every record holds several.
+        let mut text = *b"sha256:................................................................";
+        hex::encode_to_slice(self.0, &mut text[7..]).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -58,5 +61,22 @@ pub struct RequestId(pub String);
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Digest;
+
+    #[test]
+    fn a_digest_reads_as_it_was_written() {
+        let digest = Digest([0xa7; 32]);
+        let json = serde_json::to_string(&digest).expect("written");
+        assert_eq!(json, format!("\"sha256:{}\"", "a7".repeat(32)));
+        assert_eq!(serde_json::from_str::<Digest>(&json).expect("read"), digest);
+        assert_eq!(
+            digest.to_string().parse::<Digest>().expect("parsed"),
+            digest
+        );
     }
 }

@@ -285,8 +285,8 @@ fn failed(error: AuditError) -> SourceError {
     SourceError::Failed(format!("{:#}", anyhow::Error::new(error)))
 }
 
-/// The end of a request whose gateway died before it could say how it ended. What was used and what it cost is not
-/// known, and the record says so.
+/// The end of a request whose gateway died before it could say how it ended. What was used is not known: it is charged
+/// its reservation, as an estimate; without one it is unpriced.
 pub(crate) fn abandoned(opened: &Opened, at_ms: u64) -> Closed {
     let message = "the gateway ended before this request did; what its attempts used is not known";
     Closed {
@@ -301,9 +301,9 @@ pub(crate) fn abandoned(opened: &Opened, at_ms: u64) -> Closed {
         attempts: Vec::new(),
         steps: Vec::new(),
         cost: Vec::new(),
-        cost_pico_usd: Picos(0),
-        unpriced: true,
-        estimated: false,
+        cost_pico_usd: opened.reserved_pico_usd.unwrap_or(Picos(0)),
+        unpriced: opened.reserved_pico_usd.is_none(),
+        estimated: opened.reserved_pico_usd.is_some(),
         ttft_us: None,
         total_us: 0,
         response_digest: None,

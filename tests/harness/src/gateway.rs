@@ -1,6 +1,7 @@
 //! The gateway as a process, with its files and its command line.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -307,7 +308,11 @@ impl Place {
     /// Compiled code is a cache by content; sharing it among tests saves seconds a start. All else is the test's own.
     fn share_compiled(&self) -> anyhow::Result<()> {
         let shared = workspace().join("target/compiled");
-        std::fs::create_dir_all(&shared)
+        // The gateway takes compiled code from a folder of its own alone.
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&shared)
             .with_context(|| format!("cannot make {}", shared.display()))?;
         let state = self.path("state");
         std::fs::create_dir_all(&state)

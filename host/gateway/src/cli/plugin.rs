@@ -1,15 +1,30 @@
 //! `pointsman plugin new|build|test|inspect`: from nothing to a component that the gateway runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use pointsman_domain::Role;
-use pointsman_plugin::{Instances, Plugin, Runtime, RuntimeConfig, StepLimits, StepSpec};
+use pointsman_plugin::{Instances, Plugin, PrepareError, Runtime, RuntimeConfig, StepLimits, StepSpec};
 use serde_json::Value as Json;
 
 use super::say;
+
+const NO_CARGO: &str = "cannot run cargo; install it from https://rustup.rs";
+/// Crate names that are taken: a plugin depends on them, or the language has them.
+const TAKEN: [&str; 7] = [
+    "alloc",
+    "core",
+    "pointsman-sdk",
+    "serde",
+    "serde-json",
+    "std",
+    "test",
+];
+/// What follows in the template's manifest is for a crate outside any workspace.
+const ALONE: &str = "\n# A workspace of its own";
 
 /// Languages that `plugin new` has a template for.
 #[derive(Clone, Copy, ValueEnum)]
@@ -77,18 +92,25 @@ pub(crate) fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn target_folder(folder: &Path) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| workspace_root(folder).join("target"), PathBuf::from)
-}
-
-/// The outermost folder above that holds a Cargo.toml: where cargo puts `target`.
-fn workspace_root(folder: &Path) -> PathBuf {
-    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let roots = folder
-        .ancestors()
-        .filter(|above| above.join("Cargo.toml").is_file());
-    roots.last().unwrap_or(&folder).to_owned()
+/// Where cargo puts what it builds of this crate.
+fn target_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .output()
+        .context(NO_CARGO)?;
+    if !output.status.success() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        bail!("cargo does not take {}: {}", manifest.display(), why.trim());
+    }
+    let metadata: Json =
+        serde_json::from_slice(&output.stdout).context("`cargo metadata` is not JSON")?;
+    let folder = metadata.get("target_directory").and_then(Json::as_str);
+    folder
+        .map(PathBuf::from)
+        .context("`cargo metadata` names no target folder")
 }
 
 fn build(folder: &Path, out: Option<PathBuf>) -> anyhow::Result<PathBuf> {
@@ -98,7 +120,7 @@ fn build(folder: &Path, out: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     };
     Ok(pointsman_sdk_build::build_component(
         folder,
-        &target_folder(folder),
+        &target_folder(folder)?,
         &options,
     )?)
 }
@@ -155,11 +177,11 @@ fn inspect(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn test(folder: &Path) -> anyhow::Result<ExitCode> {
-    let status = std::process::Command::new("cargo")
+    let status = Command::new("cargo")
         .args(["test", "--quiet", "--manifest-path"])
         .arg(folder.join("Cargo.toml"))
         .status()
-        .context("cannot run cargo; is rustup installed?")?;
+        .context(NO_CARGO)?;
     if !status.success() {
         bail!("the plugin's own tests or cases fail (above)");
     }
@@ -170,17 +192,23 @@ fn test(folder: &Path) -> anyhow::Result<ExitCode> {
     let plugin = runtime
         .load(&bytes)
         .with_context(|| format!("{} is refused", path.display()))?;
-    let configs = case_configs(&folder.join("cases.jsonl"))?;
-    for (name, config, refused) in &configs {
+    let cases = case_configs(&folder.join("cases.jsonl"))?;
+    let mut tried = BTreeSet::new();
+    for (name, config, refused) in &cases {
+        // Many cases share a configuration, and each is compiled.
+        if !tried.insert((config.to_string(), *refused)) {
+            continue;
+        }
         for &role in &plugin.info().roles {
             let prepared = runtime.prepare(step(&plugin, role, config.clone()));
             match (prepared, refused) {
-                (Ok(_), false) | (Err(_), true) => {}
+                (Ok(_), false)
+                | (Err(PrepareError::Config(_) | PrepareError::Refused { .. }), true) => {}
                 (Ok(_), true) => bail!(
                     "case `{name}`: the component takes a config that the case says is refused"
                 ),
-                (Err(error), false) => bail!(
-                    "case `{name}`: as {} the component refuses its config: {error}",
+                (Err(error), _) => bail!(
+                    "case `{name}`: as {} the component cannot be made ready: {error}",
                     role.as_str()
                 ),
             }
@@ -189,7 +217,7 @@ fn test(folder: &Path) -> anyhow::Result<ExitCode> {
     say(format!(
         "{} with the configs of {} cases: {}",
         path.display(),
-        configs.len(),
+        cases.len(),
         summary(&plugin, &path)?
     ));
     Ok(ExitCode::SUCCESS)
@@ -236,14 +264,7 @@ fn case_configs(path: &Path) -> anyhow::Result<Vec<(String, Json, bool)>> {
 }
 
 fn new_rust(name: &str, sdk: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    let plain = name
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !plain || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        bail!(
-            "`{name}` is no plugin name; use lower-case letters, digits and hyphens, such as my-router"
-        );
-    }
+    check_name(name)?;
     let folder = PathBuf::from(name);
     if folder.exists() {
         bail!(
@@ -251,53 +272,148 @@ fn new_rust(name: &str, sdk: Option<PathBuf>) -> anyhow::Result<ExitCode> {
             folder.display()
         );
     }
-    let sdk = match sdk {
-        Some(path) => path,
-        None => {
-            let here = std::env::current_dir().context("no current folder")?;
-            here.ancestors()
-                .map(|above| above.join("sdk/rust"))
-                .find(|path| path.join("Cargo.toml").is_file())
-                .context("the SDK is not above this folder; say where it is: --sdk path/to/pointsman/sdk/rust")?
-        }
-    };
-    let sdk =
-        std::path::absolute(&sdk).with_context(|| format!("cannot resolve {}", sdk.display()))?;
-    let type_name: String = name
-        .split('-')
-        .map(|word| word[..1].to_uppercase() + &word[1..])
-        .collect();
-    let files = [
-        (
-            "Cargo.toml",
-            include_str!("../../templates/rust/Cargo.toml.txt"),
-        ),
-        (
-            "src/lib.rs",
-            include_str!("../../templates/rust/lib.rs.txt"),
-        ),
-        (
-            "config.schema.json",
-            include_str!("../../templates/rust/config.schema.json"),
-        ),
-        (
-            "cases.jsonl",
-            include_str!("../../templates/rust/cases.jsonl"),
-        ),
-        ("README.md", include_str!("../../templates/rust/README.md")),
-    ];
-    std::fs::create_dir_all(folder.join("src"))
-        .with_context(|| format!("cannot make {}", folder.display()))?;
-    for (file, text) in files {
-        let text = text
-            .replace("{{name}}", name)
-            .replace("{{Type}}", &type_name)
-            .replace("{{sdk}}", &sdk.display().to_string());
+    let sdk = sdk_folder(sdk)?;
+    for (file, text) in files(name, &sdk, is_member(&folder, &sdk)) {
         let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make {}", parent.display()))?;
+        }
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     say(format!(
-        "made {name}/; next:\n  cd {name}\n  pointsman plugin test     # its cases, natively and as a component\n  pointsman plugin build    # the component for a policy's plugins folder"
+        "made {name}/; next:\n  cd {name}\n  pointsman plugin test     # its cases, natively and as a component\n  pointsman plugin build    # the component for the gateway's folder of plugins"
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name serves as folder, crate and plugin.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let words = name
+        .split('-')
+        .all(|word| !word.is_empty() && word.chars().all(plain));
+    if !words || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        bail!(
+            "`{name}` is no plugin name; use lower-case letters, digits and single hyphens, such as my-router"
+        );
+    }
+    if TAKEN.contains(&name) {
+        bail!("`{name}` is the name of another crate; choose one such as my-{name}");
+    }
+    Ok(())
+}
+
+/// The SDK that was named, or the one above the current folder.
+fn sdk_folder(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let there = |path: &PathBuf| path.join("Cargo.toml").is_file();
+    if let Some(path) = named {
+        if !there(&path) {
+            bail!(
+                "{} holds no Cargo.toml; --sdk takes the folder sdk/rust of Pointsman's sources",
+                path.display()
+            );
+        }
+        return std::path::absolute(&path)
+            .with_context(|| format!("cannot resolve {}", path.display()));
+    }
+    let here = std::env::current_dir().context("no current folder")?;
+    here.ancestors()
+        .map(|above| above.join("sdk/rust"))
+        .find(there)
+        .context(
+            "the SDK is not above this folder; say where it is: --sdk path/to/pointsman/sdk/rust",
+        )
+}
+
+/// Whether the SDK's own workspace takes the new crate in: it lists `plugins/*`, and a workspace within a workspace
+/// is refused by cargo.
+fn is_member(folder: &Path, sdk: &Path) -> bool {
+    let plugins = sdk
+        .parent()
+        .and_then(Path::parent)
+        .map(|root| root.join("plugins"));
+    let parent = std::path::absolute(folder)
+        .ok()
+        .and_then(|folder| folder.parent().map(Path::to_owned));
+    plugins.is_some() && plugins == parent
+}
+
+/// The template's files with their texts.
+fn files(name: &str, sdk: &Path, member: bool) -> [(&'static str, String); 6] {
+    let manifest = include_str!("../../templates/rust/Cargo.toml.txt");
+    let manifest = match manifest.split_once(ALONE) {
+        Some((shared, _)) if member => shared,
+        _ => manifest,
+    };
+    // A JSON string is a TOML string: a folder's name may hold quotes and backslashes.
+    let sdk = Json::from(sdk.display().to_string()).to_string();
+    let fill = |text: &str| text.replace("{{name}}", name).replace("\"{{sdk}}\"", &sdk);
+    [
+        ("Cargo.toml", fill(manifest)),
+        (
+            "src/lib.rs",
+            fill(include_str!("../../templates/rust/lib.rs.txt")),
+        ),
+        (
+            "config.schema.json",
+            fill(include_str!("../../templates/rust/config.schema.json")),
+        ),
+        (
+            "cases.jsonl",
+            fill(include_str!("../../templates/rust/cases.jsonl")),
+        ),
+        (
+            "README.md",
+            fill(include_str!("../../templates/rust/README.md")),
+        ),
+        (
+            ".gitignore",
+            fill(include_str!("../../templates/rust/gitignore.txt")),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{check_name, files, is_member};
+
+    #[test]
+    fn names_that_cargo_and_the_contract_take_are_taken() {
+        for name in ["my-router", "guard2", "a"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in [
+            "", "-", "my-", "-my", "my--router", "My-Router", "2go", "a/b", "..", "a_b", "é",
+            "serde", "std",
+        ] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_place_is_filled_and_a_member_is_no_workspace() {
+        for member in [false, true] {
+            let files = files("my-router", Path::new("/a \"b\"/sdk/rust"), member);
+            for (file, text) in &files {
+                assert!(!text.contains("{{"), "{file}");
+            }
+            let manifest: toml::Table = files[0].1.parse().expect("the manifest is TOML");
+            assert_eq!(manifest.contains_key("workspace"), !member);
+            assert_eq!(
+                manifest["dependencies"]["pointsman-sdk"]["path"].as_str(),
+                Some("/a \"b\"/sdk/rust")
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_plugins_beside_the_sdk_are_members_of_its_workspace() {
+        let sdk = Path::new("/src/pointsman/sdk/rust");
+        assert!(is_member(Path::new("/src/pointsman/plugins/my-router"), sdk));
+        assert!(!is_member(Path::new("/src/pointsman/my-router"), sdk));
+        assert!(!is_member(Path::new("/elsewhere/plugins/my-router"), sdk));
+    }
 }

@@ -187,7 +187,12 @@ fn an_open_request_and_one_whose_gateway_died_are_told() {
     };
     let (mut chain, recovery) = Chain::open(folder.path(), "worker-1", config).expect("recovers");
     let end = abandoned(&recovery.unclosed[0], 99_000);
-    assert!(end.unpriced, "what is not known is not free");
+    let reserved = recovery.unclosed[0].reserved_pico_usd;
+    assert_eq!(
+        end.unpriced,
+        reserved.is_none(),
+        "what is not known is not free"
+    );
     chain
         .append(&Record::Closed(Box::new(end)))
         .expect("appends");

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record};
 use pointsman_domain::usage::Amount;
-use pointsman_domain::{Digest, ErrorKind, GatewayError, RequestId};
+use pointsman_domain::{Digest, ErrorKind, GatewayError, Reason, RequestId};
 use pointsman_wire::openai;
 use sha2::{Digest as _, Sha256};
 
@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(super) opened: bool,
     pub(super) attempts: Vec<AttemptRecord>,
     pub(super) answered_by: Option<String>,
+    /// Why the answer ended early, where a guard, or the release of what it guards, ended it.
+    pub(super) cut: Option<Reason>,
     pub(super) ttft_us: Option<u64>,
     pub(super) response_hash: Sha256,
     pub(super) response_bytes: u64,
@@ -75,6 +77,7 @@ impl Exchange {
             opened: false,
             attempts: Vec::new(),
             answered_by: None,
+            cut: None,
             ttft_us: None,
             response_hash: Sha256::new(),
             response_bytes: 0,
@@ -206,12 +209,10 @@ impl Exchange {
             ),
             None => (Vec::new(), Vec::new()),
         };
-        let outcome =
-            if later_steps.iter().any(|step| step.verdict == "cut") && outcome == Outcome::Ok {
-                Outcome::Cut
-            } else {
-                outcome
-            };
+        let outcome = match (outcome, &self.cut) {
+            (Outcome::Ok, Some(_)) => Outcome::Cut,
+            (outcome, _) => outcome,
+        };
         self.status = match (outcome, error) {
             (Outcome::Cancelled, _) => 499,
             (_, Some(error)) => error.http_status(),
@@ -242,8 +243,14 @@ impl Exchange {
             tenant,
             outcome,
             status: self.status,
-            error: error.map(|error| error.kind.code().to_owned()),
-            error_message: error.map(recordable),
+            error: match (error, &self.cut) {
+                (Some(error), _) => Some(error.kind.code().to_owned()),
+                (None, cut) => cut.as_ref().map(|cut| cut.code.clone()),
+            },
+            error_message: match (error, &self.cut) {
+                (Some(error), _) => Some(recordable(error)),
+                (None, cut) => cut.as_ref().map(|cut| cut.detail.clone()),
+            },
             target: self.answered_by.clone(),
             attempts: std::mem::take(&mut self.attempts),
             steps: later_steps,

@@ -132,6 +132,16 @@ impl Exchange {
             }
         }
         self.worker.metrics.attempt(&record.target, &record.outcome);
+        let index = record.index;
+        let settled = self
+            .decided()
+            .usages
+            .iter()
+            .any(|usage| usage.attempt == index);
+        if matches!(result, Err(Stop::Gone)) && !settled {
+            // The provider may have worked before it was cancelled: settled by estimate, never as nothing.
+            self.meter(index, &target.name, "cancelled", &Summary::default());
+        }
         result
     }
 
@@ -261,6 +271,9 @@ impl Exchange {
         }
         let committed = self.reply.started() || matches!(flow, Ok(None));
         let summary = release.summary();
+        if committed {
+            self.cut = summary.cut.as_ref().map(|cut| cut.reason.clone());
+        }
         if !committed && matches!(flow, Ok(Some(_))) && summary.meters.is_empty() {
             // Nothing was released and the provider told no usage: nothing is known to have been billed.
         } else {

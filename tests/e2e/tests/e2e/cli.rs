@@ -1,0 +1,184 @@
+//! The command line: what is wrong in a bundle is refused with its place, what is sound says so.
+
+use pointsman_e2e::{policy, serving, step};
+use pointsman_harness::{Bundle, Gateway, shipped_policies, workspace};
+
+fn check(gateway: &Gateway, bundle: &Bundle) -> anyhow::Result<(Option<i32>, String)> {
+    let folder = tempfile::tempdir()?;
+    let path = bundle.write(folder.path())?;
+    let told = gateway.cli(&["policy", "check", path.to_str().expect("UTF-8")])?;
+    Ok((told.code, format!("{}{}", told.stdout, told.stderr)))
+}
+
+#[tokio::test]
+async fn bundles_are_refused_with_place_and_reason() -> anyhow::Result<()> {
+    let (provider, gateway) = serving("").await?;
+    let endpoint = provider.endpoint();
+    let good = |steps: &str| policy("test", &[("fake", &endpoint)], steps);
+    let broken = [
+        (
+            good("").replace("endpoint =", "endpiont =")?,
+            vec!["policy.toml:", "endpiont", "endpoint"],
+        ),
+        (
+            good("").replace("targets = [\"fake\"]", "targets = [\"faek\"]")?,
+            vec!["faek", "fake"],
+        ),
+        (
+            good(&step("a", "classify", "classify-taks@0.1", "skip", "")),
+            vec!["classify-taks", "classify-task"],
+        ),
+        (
+            good(&step("a", "classify", "classify-task@9.9", "skip", "")),
+            vec!["classify-task", "9.9"],
+        ),
+        (
+            good(&step("a", "route", "classify-task@0.1", "fallback", "")),
+            vec!["classify-task", "router"],
+        ),
+        (
+            good(&step(
+                "a",
+                "guard-request",
+                "guard-pii@0.1",
+                "deny",
+                "config = { email = \"hide\" }",
+            )),
+            vec!["email", "hide"],
+        ),
+        (
+            good(&step("a", "classify", "classify-task@0.1", "fallback", "")),
+            vec!["on-fault"],
+        ),
+        (
+            good(&step(
+                "a",
+                "classify",
+                "classify-task@0.1",
+                "skip",
+                "when = \"lables.x == 1\"",
+            )),
+            vec!["when", "lables", "labels"],
+        ),
+        (
+            good(&step("a", "account", "account-tokens@0.1", "fallback", "")),
+            vec!["grants", "prices"],
+        ),
+        (
+            good("[cache]\nmode = \"exact\"\n"),
+            vec!["cache", "not offered yet"],
+        ),
+    ];
+    for (bundle, words) in broken {
+        let (code, text) = check(&gateway, &bundle)?;
+        assert_eq!(code, Some(3), "{words:?}: {text}");
+        for word in words {
+            assert!(text.contains(word), "`{word}` is missing:\n{text}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_case_refuses_and_shows_what_differs() -> anyhow::Result<()> {
+    let (provider, gateway) = serving("").await?;
+    let steps = step(
+        "pii-in",
+        "guard-request",
+        "guard-pii@0.1",
+        "deny",
+        "config = { email = \"mask\" }",
+    );
+    let bundle = policy("test", &[("fake", &provider.endpoint())], &steps);
+    let case = |expected: &str| {
+        format!(
+            "{{\"name\":\"mail\",\"request\":{{\"body\":{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"mail a@b.io\"}}]}}}},\"expect\":{{\"edited\":\"{expected}\"}}}}\n"
+        )
+    };
+    let (code, text) = check(
+        &gateway,
+        &bundle.clone().with("cases.jsonl", case("mail [EMAIL]")),
+    )?;
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = check(&gateway, &bundle.with("cases.jsonl", case("mail nobody")))?;
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("mail nobody") && text.contains("mail [EMAIL]"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn shipped_policies_are_sound() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    let config = std::fs::read_to_string(gateway.config())?;
+    let prices = workspace().join("policies/prices.jsonl");
+    std::fs::write(gateway.config(), format!("prices = {prices:?}\n{config}"))?;
+    for entry in std::fs::read_dir(shipped_policies())? {
+        let folder = entry?.path();
+        if !folder.join("policy.toml").is_file() {
+            continue;
+        }
+        let told = gateway.cli(&["policy", "check", folder.to_str().expect("UTF-8")])?;
+        assert_eq!(
+            told.code,
+            Some(0),
+            "{}: {}{}",
+            folder.display(),
+            told.stdout,
+            told.stderr
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_plugin_builds_and_passes_unchanged() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("my-router");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(pointsman_harness::binary("pointsman")?);
+        command
+            .current_dir(folder.path())
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", workspace().join("target"));
+        anyhow::Ok(command.output()?)
+    };
+    let sdk = workspace().join("sdk/rust");
+    let made = run(&[
+        "plugin",
+        "new",
+        "my-router",
+        "--lang",
+        "rust",
+        "--sdk",
+        sdk.to_str().expect("UTF-8"),
+    ])?;
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    // Offline: the versions that the workspace has.
+    std::fs::copy(workspace().join("Cargo.lock"), place.join("Cargo.lock"))?;
+    let tested = run(&["plugin", "test", place.to_str().expect("UTF-8")])?;
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&tested.stdout),
+        String::from_utf8_lossy(&tested.stderr)
+    );
+    assert!(tested.status.success(), "{text}");
+    let built = workspace().join("target/plugins/my-router.wasm");
+    let told = gateway
+        .cli(&[
+            "plugin",
+            "inspect",
+            built.to_str().expect("UTF-8"),
+            "--json",
+        ])?
+        .json();
+    assert_eq!(told["name"], "my-router", "{told}");
+    Ok(())
+}

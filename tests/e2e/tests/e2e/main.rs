@@ -1,0 +1,14 @@
+//! End-to-end tests: real gateway, real fake provider or engine, from the client's socket. One binary, so that it is
+//! linked once; a module a promise.
+
+mod answers;
+mod cli;
+mod decisions;
+mod drain;
+mod failover;
+mod faults;
+mod guards;
+mod quickstart;
+mod refusals;
+mod sdk;
+mod secrets;
