@@ -59,3 +59,13 @@ pub fn streams(text: &str) -> Value {
     body["stream"] = Value::Bool(true);
     body
 }
+
+/// The body of the provider's nth request, as it arrived there.
+///
+/// # Errors
+/// Where there was no such request, or its body is no JSON.
+pub async fn sent(provider: &Provider, index: usize) -> anyhow::Result<Value> {
+    let ledger = provider.ledger().await?;
+    let body = ledger["requests"][index]["body"].as_str();
+    Ok(serde_json::from_str(body.unwrap_or_default())?)
+}

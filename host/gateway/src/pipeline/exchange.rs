@@ -274,7 +274,9 @@ impl Exchange {
 
     /// Sends what waited for the record, or the error.
     pub(crate) async fn finish(mut self, error: Option<GatewayError>) {
-        if let (Some(headers), Some(body)) = (self.answer_head.take(), self.tail.pop_front()) {
+        if let Some(headers) = self.answer_head.take()
+            && let Some(body) = self.tail.pop_front()
+        {
             let _client_may_be_gone = self.reply.whole(StatusCode::OK, headers, body);
             return;
         }

@@ -167,7 +167,7 @@ pub(super) fn read(data: &[u8], limits: Limits, choices_max: usize) -> Result<Ch
     Ok(chunk)
 }
 
-/// An error by its code; by its message only where it has none, as messages may quote content.
+/// An error by its code or type, never by its message: messages may quote content, and this is recorded.
 pub(super) fn error_text(error: Node<'_>) -> String {
     let plain = |key: &str| {
         let value = error.some(key)?;
@@ -178,8 +178,6 @@ pub(super) fn error_text(error: Node<'_>) -> String {
     };
     plain("code")
         .or_else(|| plain("type"))
-        .or_else(|| plain("message"))
-        .or_else(|| error.string().map(|text| clip(&text, NAME_BYTES_MAX)))
         .unwrap_or_else(|| "an error without a code".to_owned())
 }
 

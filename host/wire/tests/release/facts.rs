@@ -623,7 +623,7 @@ fn provider_errors_inside_a_stream_are_told() {
         "data: {\"error\":{\"message\":\"busy\",\"code\":502},\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n",
         "502",
     );
-    check("data: {\"error\":\"busy\"}\n\n", "busy");
+    check("data: {\"error\":\"busy\"}\n\n", "an error without a code");
     check("event: error\ndata: {\"choices\":[]}\n\n", "an error event");
     for broken in [
         "{",

@@ -1,6 +1,6 @@
 //! Answers: what the provider said arrives as it was said, and what the caller asked arrives as it was asked.
 
-use pointsman_e2e::{says, serving, streams};
+use pointsman_e2e::{says, sent, serving, streams};
 use pointsman_harness::{Client, data_of};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn usage_is_asked_of_the_provider_and_kept_from_those_who_did_not_ask() ->
     let events = data_of(&reply.events());
     assert!(events.iter().all(|event| event["usage"].is_null()));
     assert!(events.iter().all(|event| event["choices"] != json!([])));
-    let asked = &provider.ledger().await?["requests"][0]["body"];
+    let asked = sent(&provider, 0).await?;
     assert_eq!(asked["stream_options"]["include_usage"], true, "{asked}");
     let id = reply.header("x-pointsman-request-id").expect("an id");
     let told = gateway.why(id).await?;
@@ -69,9 +69,9 @@ async fn unknown_fields_reach_the_provider_untouched() -> anyhow::Result<()> {
     body["x_new_feature"] = json!({"nested": [1, 2.50, null, "ü"]});
     body["temperature"] = json!(0.25);
     gateway.client("demo")?.chat(&body).await?;
-    let sent = &provider.ledger().await?["requests"][0]["body"];
+    let arrived = sent(&provider, 0).await?;
     body["model"] = json!("fake");
-    assert_eq!(sent, &body);
+    assert_eq!(arrived, body);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The command line: what is wrong in a bundle is refused with its place, what is sound says so.
 
 use pointsman_e2e::{policy, serving, step};
-use pointsman_harness::{Bundle, Gateway, shipped_policies, workspace};
+use pointsman_harness::{Bundle, Credential, Gateway, GatewayOptions, shipped_policies, workspace};
 
 fn check(gateway: &Gateway, bundle: &Bundle) -> anyhow::Result<(Option<i32>, String)> {
     let folder = tempfile::tempdir()?;
@@ -66,7 +66,7 @@ async fn bundles_are_refused_with_place_and_reason() -> anyhow::Result<()> {
         ),
         (
             good("[cache]\nmode = \"exact\"\n"),
-            vec!["cache", "not offered yet"],
+            vec!["exact", "not offered yet"],
         ),
     ];
     for (bundle, words) in broken {
@@ -111,10 +111,21 @@ async fn a_failing_case_refuses_and_shows_what_differs() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn shipped_policies_are_sound() -> anyhow::Result<()> {
-    let (_provider, gateway) = serving("").await?;
-    let config = std::fs::read_to_string(gateway.config())?;
-    let prices = workspace().join("policies/prices.jsonl");
-    std::fs::write(gateway.config(), format!("prices = {prices:?}\n{config}"))?;
+    let credential = |name: &str, origin: &str| Credential {
+        name: name.to_owned(),
+        value: "unused".to_owned(),
+        origins: vec![origin.to_owned()],
+        tenants: vec!["*".to_owned()],
+    };
+    let gateway = Gateway::start(GatewayOptions {
+        credentials: vec![
+            credential("openai", "https://api.openai.com"),
+            credential("anthropic", "https://api.anthropic.com"),
+        ],
+        settings: serde_json::json!({"prices": workspace().join("policies/prices.jsonl")}),
+        ..GatewayOptions::default()
+    })
+    .await?;
     for entry in std::fs::read_dir(shipped_policies())? {
         let folder = entry?.path();
         if !folder.join("policy.toml").is_file() {

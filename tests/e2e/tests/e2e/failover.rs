@@ -24,8 +24,6 @@ async fn two() -> anyhow::Result<(Provider, Provider, Gateway)> {
 
 #[tokio::test]
 async fn every_failure_before_the_first_byte_fails_over() -> anyhow::Result<()> {
-    let (first, _second, gateway) = two().await?;
-    let client = gateway.client("demo")?;
     let faults = [
         (json!({"status": 503}), "status"),
         (json!({"status": 429}), "status"),
@@ -41,6 +39,9 @@ async fn every_failure_before_the_first_byte_fails_over() -> anyhow::Result<()> 
         ),
     ];
     for (answer, outcome) in faults {
+        // Anew each time: enough failures in a row and the first would be passed over.
+        let (first, _second, gateway) = two().await?;
+        let client = gateway.client("demo")?;
         first.script(&json!({"default": answer})).await?;
         let reply = client.chat(&streams("x")).await?;
         assert_eq!(

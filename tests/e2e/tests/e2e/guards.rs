@@ -1,6 +1,6 @@
 //! What a guard masks never reaches the client's socket, wherever the provider cuts its chunks.
 
-use pointsman_e2e::{says, serving, step, streams};
+use pointsman_e2e::{says, sent, serving, step, streams};
 use pointsman_harness::{Raw, data_of, events};
 use serde_json::{Value, json};
 
@@ -199,8 +199,8 @@ async fn requests_are_masked_before_they_leave() -> anyhow::Result<()> {
     let client = gateway.client("demo")?;
     let reply = client.chat(&says(&format!("mail {EMAIL} please"))).await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let sent = provider.ledger().await?["requests"][0]["body"].clone();
-    assert_eq!(sent["messages"][0]["content"], "mail [EMAIL] please");
+    let arrived = sent(&provider, 0).await?;
+    assert_eq!(arrived["messages"][0]["content"], "mail [EMAIL] please");
     let reply = client.chat(&says(&format!("pay with {CARD}"))).await?;
     assert_eq!(reply.status, 403, "{}", reply.text());
     assert_eq!(reply.json()["error"]["code"], "policy_denied");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 fn python() -> PathBuf {
     std::env::var_os("POINTSMAN_TEST_PYTHON").map_or_else(
-        || workspace().join(".pointsman/venv/bin/python"),
+        || workspace().join(".pointsman/venv/bin/python3"),
         PathBuf::from,
     )
 }
