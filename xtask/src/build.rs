@@ -23,6 +23,15 @@ pub(crate) fn binaries(packages: &[&str]) -> anyhow::Result<()> {
     })
 }
 
+/// Builds an example of a package.
+pub(crate) fn example(name: &str, package: &str) -> anyhow::Result<()> {
+    step(&format!("building {name} of {package}"), || {
+        let mut command = cargo();
+        command.args(["build", "-p", package, "--example", name]);
+        run(&mut command, "the compiler says why above")
+    })
+}
+
 /// Adds the Wasm target to the toolchain where it is missing.
 pub(crate) fn wasm_target() -> anyhow::Result<()> {
     if has_target() {
@@ -94,7 +103,10 @@ fn components(what: &str, out: &Path, crates: &[PathBuf]) -> anyhow::Result<()> 
         run(&mut command, "the compiler says why above")?;
         let mut command = Command::new(binary("build-components"));
         command.current_dir(root()).arg(out).args(crates);
-        run(&mut command, "the message above says what is missing")
+        let status = command.status().context("cannot run build-components")?;
+        // It has said why; its arguments are nothing for people.
+        anyhow::ensure!(status.success(), "the {what} could not be built; see above");
+        Ok(())
     })
 }
 

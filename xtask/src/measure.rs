@@ -32,6 +32,8 @@ struct Measure {
     package: &'static str,
     /// Whether it needs the model.
     model: bool,
+    /// An example that it runs, and the example's package.
+    example: Option<(&'static str, &'static str)>,
 }
 
 /// Every measurement.
@@ -42,13 +44,7 @@ const MEASURES: &[Measure] = &[
         about: "every misbehaving guest, in every role and on-fault, through HTTP; memory after 10,000 faults",
         package: "pointsman-e2e",
         model: false,
-    },
-    Measure {
-        kind: Kind::Prove,
-        name: "streams",
-        about: "an e-mail address and a card number, split at every byte, read from the client's socket: never there",
-        package: "pointsman-e2e",
-        model: false,
+        example: None,
     },
     Measure {
         kind: Kind::Bench,
@@ -56,6 +52,7 @@ const MEASURES: &[Measure] = &[
         about: "each shipped plugin on its own config, fresh and pooled; a stream guard by the chunk",
         package: "pointsman-bench",
         model: false,
+        example: Some(("bench_plugins", "pointsman-plugin")),
     },
 ];
 
@@ -109,13 +106,17 @@ fn prepare(measure: &Measure) -> anyhow::Result<()> {
     }
     build::plugins()?;
     build::guests()?;
-    build::binaries(&[
+    if let Some((example, package)) = measure.example {
+        build::example(example, package)?;
+    }
+    let mut packages = vec![
         "pointsman-gateway",
         "pointsman-engine",
         "pointsman-fake-provider",
-        "pointsman-bench",
         measure.package,
-    ])
+    ];
+    packages.dedup();
+    build::binaries(&packages)
 }
 
 /// Runs it and returns the last line of its stdout; the lines before are shown.
@@ -168,12 +169,15 @@ fn folders(options: &MeasureOptions) -> Vec<PathBuf> {
 }
 
 fn show(result: &Value) {
-    for (part, word) in [("promises", "promise"), ("goals", "goal")] {
+    for (part, word, otherwise) in [
+        ("promises", "promise", "BROKEN"),
+        ("goals", "goal", "missed"),
+    ] {
         for (name, entry) in result[part].as_object().into_iter().flatten() {
             let verdict = if entry["ok"] == true {
                 "holds "
             } else {
-                "BROKEN"
+                otherwise
             };
             tell(&format!(
                 "{word:<8} {verdict}  {name}: {} (limit {})",
