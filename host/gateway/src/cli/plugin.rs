@@ -7,7 +7,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail};
 use clap::{Subcommand, ValueEnum};
 use pointsman_domain::Role;
-use pointsman_plugin::{Instances, Plugin, PrepareError, Runtime, RuntimeConfig, StepLimits, StepSpec};
+use pointsman_plugin::{
+    Instances, Plugin, PrepareError, Runtime, RuntimeConfig, StepLimits, StepSpec,
+};
 use serde_json::Value as Json;
 
 use super::say;
@@ -386,8 +388,19 @@ mod tests {
             assert!(check_name(name).is_ok(), "{name}");
         }
         for name in [
-            "", "-", "my-", "-my", "my--router", "My-Router", "2go", "a/b", "..", "a_b", "é",
-            "serde", "std",
+            "",
+            "-",
+            "my-",
+            "-my",
+            "my--router",
+            "My-Router",
+            "2go",
+            "a/b",
+            "..",
+            "a_b",
+            "é",
+            "serde",
+            "std",
         ] {
             assert!(check_name(name).is_err(), "{name}");
         }
@@ -412,7 +425,10 @@ mod tests {
     #[test]
     fn only_the_plugins_beside_the_sdk_are_members_of_its_workspace() {
         let sdk = Path::new("/src/pointsman/sdk/rust");
-        assert!(is_member(Path::new("/src/pointsman/plugins/my-router"), sdk));
+        assert!(is_member(
+            Path::new("/src/pointsman/plugins/my-router"),
+            sdk
+        ));
         assert!(!is_member(Path::new("/src/pointsman/my-router"), sdk));
         assert!(!is_member(Path::new("/elsewhere/plugins/my-router"), sdk));
     }
