@@ -2,17 +2,21 @@
 
 use std::fmt::Write as _;
 
-use pointsman_domain::Picos;
 use pointsman_domain::decision::{AttemptRecord, Closed, Opened, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine};
+use pointsman_domain::{ErrorKind, Picos};
 
-/// The phases in order; every one is told, also where nothing ran.
-const PHASES: [&str; 7] = [
+/// The phases up to the attempts, in order; every one is told, also where nothing ran.
+const PHASES: [&str; 11] = [
     "authenticate",
     "pin",
+    "gate",
+    "parse",
+    "select",
     "classify",
     "guard-request",
     "split",
+    "cache",
     "route",
     "reserve",
 ];
@@ -21,53 +25,23 @@ const PHASES: [&str; 7] = [
 pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
     let mut out = String::new();
     head(&mut out, opened, closed);
+    let last = last_phase(opened, closed);
     for phase in PHASES {
-        match phase {
-            "authenticate" => line(
-                &mut out,
-                phase,
-                &format!("key {} of tenant {}", opened.key, opened.tenant),
-            ),
-            "pin" => line(
-                &mut out,
-                phase,
-                &format!(
-                    "policy {}@{} ({})",
-                    opened.policy, opened.version, opened.policy_digest
-                ),
-            ),
-            _ => {
-                let steps: Vec<_> = opened
-                    .steps
-                    .iter()
-                    .filter(|step| step.phase == phase)
-                    .collect();
-                if steps.is_empty() {
-                    line(&mut out, phase, nothing(phase, opened));
-                }
-                for told in steps {
-                    step(&mut out, told);
-                }
-                if phase == "split"
-                    && let Some(variant) = &opened.variant
-                {
-                    line(&mut out, "", &format!("variant {variant}"));
-                }
-                if phase == "route"
-                    && let Some(plan) = &opened.plan
-                {
-                    let targets = plan
-                        .attempts
-                        .iter()
-                        .map(|attempt| attempt.target.as_str())
-                        .collect::<Vec<_>>();
-                    line(
-                        &mut out,
-                        "",
-                        &format!("plan {} because {}", targets.join(" > "), plan.reason.code),
-                    );
-                }
-            }
+        let steps: Vec<_> = opened
+            .steps
+            .iter()
+            .filter(|step| step.phase == phase)
+            .collect();
+        for told in &steps {
+            step(&mut out, told);
+        }
+        let more = of_phase(phase, opened, closed, steps.is_empty());
+        if let Some(text) = more {
+            line(&mut out, if steps.is_empty() { phase } else { "" }, &text);
+        }
+        if phase == last {
+            line(&mut out, "", "the request ended here");
+            break;
         }
     }
     let Some(closed) = closed else {
@@ -115,10 +89,7 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
     line(
         &mut out,
         "record",
-        &format!(
-            "request {}, response {digest} ({} bytes)",
-            opened.request_digest, closed.response_bytes
-        ),
+        &format!("response {digest} ({} bytes)", closed.response_bytes),
     );
     out
 }
@@ -157,14 +128,73 @@ fn head(out: &mut String, opened: &Opened, closed: Option<&Closed>) {
     out.push('\n');
 }
 
-fn nothing(phase: &str, opened: &Opened) -> &'static str {
-    match phase {
-        "route" if opened.plan.is_some() => "no router; the policy's default plan",
-        "route" => "not reached",
-        "reserve" if opened.plan.is_some() => "no accountant: unpriced",
-        "reserve" => "not reached",
-        _ => "no step ran",
+/// The phase in which a request without a plan ended; none where it went on to its attempts.
+fn last_phase(opened: &Opened, closed: Option<&Closed>) -> &'static str {
+    let Some(error) = closed.and_then(|closed| closed.error.as_deref()) else {
+        return "";
+    };
+    if opened.plan.is_some() && opened.reserved_pico_usd.is_some() {
+        return "";
     }
+    let is = |kinds: &[ErrorKind]| kinds.iter().any(|kind| kind.code() == error);
+    if is(&[ErrorKind::Unavailable, ErrorKind::AuditUnavailable]) {
+        return "gate";
+    }
+    if is(&[ErrorKind::UnknownModel]) {
+        return "select";
+    }
+    let stopped = opened
+        .steps
+        .last()
+        .filter(|_| is(&[ErrorKind::PolicyDenied, ErrorKind::StepFailed]));
+    let stopped = stopped.and_then(|step| PHASES.into_iter().find(|phase| *phase == step.phase));
+    match stopped {
+        Some(phase) => phase,
+        None if opened.conversation.is_empty() => "parse",
+        None => "",
+    }
+}
+
+/// What the host itself has to say of a phase; `alone` where no plugin spoke in it.
+fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) -> Option<String> {
+    let told = match phase {
+        "authenticate" => format!("key {} of tenant {}", opened.key, opened.tenant),
+        "pin" => format!(
+            "policy {}@{} ({})",
+            opened.policy, opened.version, opened.policy_digest
+        ),
+        "gate" => match closed.and_then(|closed| closed.error.as_deref()) {
+            Some(error) if error == ErrorKind::Unavailable.code() => {
+                "refused: the node is full".to_owned()
+            }
+            _ => "let through".to_owned(),
+        },
+        "parse" => format!(
+            "{} {}, request {}",
+            opened.dialect, opened.endpoint, opened.request_digest
+        ),
+        "select" if opened.conversation.is_empty() => {
+            format!("model `{}` is not offered", opened.model)
+        }
+        "select" => format!(
+            "model `{}`, conversation {}",
+            opened.model, opened.conversation
+        ),
+        "split" if let Some(variant) = &opened.variant => format!("variant {variant}"),
+        "cache" => "off".to_owned(),
+        "route" if let Some(plan) = &opened.plan => {
+            let targets: Vec<_> = plan
+                .attempts
+                .iter()
+                .map(|attempt| attempt.target.as_str())
+                .collect();
+            format!("plan {} because {}", targets.join(" > "), plan.reason.code)
+        }
+        "reserve" if alone => "no accountant: unpriced".to_owned(),
+        _ if alone => "no step ran".to_owned(),
+        _ => return None,
+    };
+    Some(told)
 }
 
 fn line(out: &mut String, phase: &str, text: &str) {

@@ -10,9 +10,10 @@ use pointsman_e2e::faults::{Combination, Field};
 use pointsman_e2e::says;
 use serde_json::json;
 
-/// Faults after which memory is first looked at: pools and caches are filled by then.
-const FAULTS_BEFORE: usize = 2_000;
+/// Memory is looked at after each so many; at the first, pools and caches are filled.
+const FAULTS_A_ROUND: usize = 2_000;
 const FAULTS: usize = 10_000;
+/// Memory at the last look over memory at the first.
 const GROWTH_MAX: f64 = 1.05;
 /// Requests at once.
 const CLIENTS: usize = 8;
@@ -40,19 +41,20 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     let local = tokio::task::LocalSet::new();
     let unserved = Arc::new(AtomicUsize::new(0));
-    flood(&local, &field, &unserved, FAULTS_BEFORE).await?;
-    let before = field.gateway.process.resident_bytes()?;
-    flood(&local, &field, &unserved, FAULTS - FAULTS_BEFORE).await?;
-    let after = field.gateway.process.resident_bytes()?;
+    let mut resident = Vec::new();
+    for round in 1..=FAULTS / FAULTS_A_ROUND {
+        flood(&local, &field, &unserved, FAULTS_A_ROUND).await?;
+        resident.push(field.gateway.process.resident_bytes()?);
+        let mib = resident[round - 1] as f64 / f64::from(1 << 20);
+        writeln!(
+            out,
+            "resident at fault {}: {mib:.1} MiB",
+            round * FAULTS_A_ROUND
+        )?;
+    }
+    let (before, after) = (resident[0], resident[resident.len() - 1]);
     let growth = after as f64 / before as f64;
     let unserved = unserved.load(Ordering::Relaxed);
-    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    writeln!(
-        out,
-        "resident: {:.1} MiB at fault {FAULTS_BEFORE}, {:.1} MiB at fault {FAULTS}",
-        mib(before),
-        mib(after)
-    )?;
 
     let promise =
         |value: f64, limit: f64| json!({"value": value, "limit": limit, "ok": value <= limit});

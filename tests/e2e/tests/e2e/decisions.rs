@@ -29,6 +29,10 @@ async fn why_tells_every_phase() -> anyhow::Result<()> {
     let told = gateway.cli(&["why", &id[..13]])?;
     for word in [
         "key-",
+        "gate",
+        "parse",
+        "select",
+        "cache",
         "tenant demo",
         "test@1",
         "classify-task@0.1",
@@ -67,11 +71,13 @@ async fn refusals_are_decisions_too() -> anyhow::Result<()> {
         .client("demo")?
         .chat(&json!({"model": "none", "messages": [{"role": "user", "content": "x"}]}))
         .await?;
-    let told = gateway
-        .why(reply.header("x-pointsman-request-id").expect("an id"))
-        .await?;
+    let id = reply.header("x-pointsman-request-id").expect("an id");
+    let told = gateway.why(id).await?;
     assert_eq!(told["closed"]["outcome"], "error");
     assert_eq!(told["closed"]["error"], "model_not_found");
+    let story = gateway.cli(&["why", id])?.stdout;
+    assert!(story.contains("model `none` is not offered"), "{story}");
+    assert!(!story.contains("classify"), "it never came so far: {story}");
     Ok(())
 }
 

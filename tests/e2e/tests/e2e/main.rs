@@ -7,6 +7,7 @@ mod decisions;
 mod drain;
 mod failover;
 mod faults;
+mod floor;
 mod guards;
 mod quickstart;
 mod refusals;
