@@ -1,7 +1,7 @@
 //! How much of a model a request takes: its length, its task, words that ask for thought, constraints, tools, turns.
 //! A reckoning by points, 0 to 1, that says nothing of what is right; it orders requests, no more.
 
-use crate::phrases::Phrases;
+use crate::phrases::{Group, Hit};
 use crate::task;
 
 /// Below this is `low`.
@@ -28,26 +28,17 @@ pub(crate) struct Complexity {
     pub(crate) confidence: f32,
 }
 
-/// Words that ask for thought, or for little of it.
-#[derive(Debug)]
-pub(crate) struct Effort {
-    phrases: Phrases,
-}
-
-const THOUGHT: usize = 0;
-const CONSTRAINT: usize = 1;
-const LITTLE: usize = 2;
-
-const PHRASES: [(usize, &str); 6] = [
+/// Words that ask for thought, or for little of it; split at `|`.
+pub(crate) const PHRASES: [(Group, &str); 6] = [
     (
-        THOUGHT,
+        Group::Thought,
         "step by step|prove|proof|derive|analyze|analyse|analysis|compare|trade-off*|tradeoff*|design|architect*|\
          optimi*|debug*|refactor*|algorithm*|evaluate|critique|in depth|in detail|detailed|comprehensive|strategy|\
          implications|justify|reason about|explain why|research|distributed|concurren*|complexity|theorem|implement*|\
          end-to-end|scalab*|formal*|rigorous*|multi-step|edge case*|root cause",
     ),
     (
-        THOUGHT,
+        Group::Thought,
         "paso a paso|analiza|compara|demuestra|diseña|detallad*|étape par étape|analyse|compare|démontre|conçois|\
          détaillé*|schritt für schritt|analysiere|vergleiche|beweise|entwirf|ausführlich*|passo dopo passo|analizza|\
          confronta|dimostra|progetta|passo a passo|analise|demonstre|projete|stap voor stap|analyseer|vergelijk|steg för steg|\
@@ -56,64 +47,50 @@ const PHRASES: [(usize, &str); 6] = [
          詳しく|ステップ|比較|証明|設計|단계별|분석|비교|증명|설계|خطوة بخطوة|حلل|قارن|विस्तार|विश्लेषण|तुलना|từng bước|phân tích|so sánh|langkah demi langkah",
     ),
     (
-        CONSTRAINT,
+        Group::Constraint,
         "must|must not|at least|at most|exactly|without using|ensure|make sure|only use|no more than|should not|require*|\
          constraint*|as follows|the following format|for each|support*|handle|assume|given that|such that|if and only if",
     ),
     (
-        CONSTRAINT,
+        Group::Constraint,
         "debe|al menos|exactamente|sin usar|doit|au moins|exactement|sans utiliser|muss|mindestens|genau|ohne|deve|almeno|\
          esattamente|pelo menos|exatamente|moet|minstens|должен|должна|должно|не менее|ровно|必须|至少|不能|必ず|少なくとも|반드시|최소",
     ),
     (
-        LITTLE,
+        Group::Little,
         "in one word|one word answer|briefly|yes or no|in one sentence|quick question|short answer|just the answer|\
          true or false|simply|only the answer|hello|hi|thanks|thank you",
     ),
     (
-        LITTLE,
+        Group::Little,
         "en una palabra|brevemente|en un mot|brièvement|in einem wort|kurz|in una parola|em uma palavra|in één woord|одним словом|\
          кратко|一个词|简单|一言で|한 단어|hola|bonjour|hallo|ciao|olá|привет|你好",
     ),
 ];
 
-impl Effort {
-    pub(crate) fn new() -> Result<Self, String> {
-        let phrases = PHRASES.iter().flat_map(|(group, phrases)| {
-            phrases.split('|').map(move |phrase| (*group, 1.0, phrase))
-        });
-        Ok(Self {
-            phrases: Phrases::new(phrases)?,
-        })
-    }
-
-    /// The text is lower case.
-    pub(crate) fn find(&self, text: &str, task: &str, structure: &Structure) -> Complexity {
-        let mut found = [0.0_f32; 3];
-        for hit in self.phrases.find(text) {
-            found[hit.group] += 1.0;
-        }
-        let items = text.lines().filter(|line| is_item(line)).count();
-        let points = of_length(structure.input_tokens)
-            + of_task(task)
-            + (found[THOUGHT] * 0.12).min(0.36)
-            + (found[CONSTRAINT] * 0.04).min(0.16)
-            + (items as f32 * 0.02).min(0.1)
-            + of_structure(structure)
-            - (found[LITTLE] * 0.15).min(0.3);
-        let score = points.clamp(0.0, 1.0);
-        let level = match score {
-            score if score < MEDIUM => "low",
-            score if score < HIGH => "medium",
-            _ => "high",
-        };
-        let from_border = (score - MEDIUM).abs().min((score - HIGH).abs());
-        Complexity {
-            level,
-            score: (f64::from(score) * 1000.0).round() / 1000.0,
-            // A text at the border is either; this is a rule of thumb and never sure.
-            confidence: (0.5 + 1.5 * from_border).min(0.9),
-        }
+/// From the phrases found in a text, the text itself in lower case, and the rest of the request.
+pub(crate) fn of(found: &[Hit], text: &str, task: &str, structure: &Structure) -> Complexity {
+    let count = |group| found.iter().filter(|hit| hit.group == group).count() as f32;
+    let items = text.lines().filter(|line| is_item(line)).count();
+    let points = of_length(structure.input_tokens)
+        + of_task(task)
+        + (count(Group::Thought) * 0.12).min(0.36)
+        + (count(Group::Constraint) * 0.04).min(0.16)
+        + (items as f32 * 0.02).min(0.1)
+        + of_structure(structure)
+        - (count(Group::Little) * 0.15).min(0.3);
+    let score = points.clamp(0.0, 1.0);
+    let level = match score {
+        score if score < MEDIUM => "low",
+        score if score < HIGH => "medium",
+        _ => "high",
+    };
+    let from_border = (score - MEDIUM).abs().min((score - HIGH).abs());
+    Complexity {
+        level,
+        score: (f64::from(score) * 1000.0).round() / 1000.0,
+        // A text at the border is either; this is a rule of thumb and never sure.
+        confidence: (0.5 + 1.5 * from_border).min(0.9),
     }
 }
 

@@ -3,14 +3,23 @@
 
 mod profiles;
 mod script;
+mod table;
 
 use profiles::PROFILES;
 use script::Script;
+use table::{Mask, Table};
 
-/// Words that are looked at; the first thousand tell all that the rest would.
-const WORDS_MAX: usize = 1000;
+/// Words that are looked at; the rest would say the same.
+const WORDS_MAX: usize = 200;
+/// Characters of the longest ending.
+const ENDING_CHARACTERS: usize = 5;
+/// A score below this is worth a look at what came before.
+const SCORE_STRONG: f32 = 0.5;
 /// What a letter or an ending counts, where a word that no other language has counts 1.
 const HINT: f32 = 0.4;
+
+/// What the language of earlier messages counts.
+const EARLIER_FACTOR: f32 = 0.8;
 
 /// A language and how sure that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,51 +28,43 @@ pub(crate) struct Language {
     pub(crate) score: f32,
 }
 
-/// One bit for each profile.
-type Mask = u64;
-
 /// All profiles, turned around: from a word, an ending or a letter to the languages that have it.
 #[derive(Debug)]
 pub(crate) struct Languages {
-    words: Vec<(&'static str, Mask)>,
-    endings: Vec<(&'static str, Mask)>,
+    words: Table,
+    endings: Table,
     letters: Vec<(char, Mask)>,
+    /// The profiles of each script.
+    scripts: Vec<(Script, Mask)>,
 }
 
 impl Languages {
     pub(crate) fn new() -> Self {
-        let split = |text: fn(&profiles::Profile) -> &'static str| {
-            turn(
-                PROFILES
-                    .iter()
-                    .map(|profile| text(profile).split_whitespace()),
-            )
-        };
+        let each = || (0_u32..).zip(&PROFILES);
+        let words = each().flat_map(|(bit, profile)| {
+            let words = profile.words.split_whitespace();
+            words.map(move |word| (word, 1 << bit))
+        });
+        let endings = each().flat_map(|(bit, profile)| {
+            let endings = profile.endings.split_whitespace();
+            endings.map(move |ending| (ending, 1 << bit))
+        });
+        let letters = each().flat_map(|(bit, profile)| {
+            profile
+                .letters
+                .chars()
+                .map(move |letter| (letter, 1 << bit))
+        });
         Self {
-            words: split(|profile| profile.words),
-            endings: split(|profile| profile.endings),
-            letters: turn(PROFILES.iter().map(|profile| profile.letters.chars())),
+            words: Table::new(words),
+            endings: Table::new(endings),
+            letters: table::merge(letters),
+            scripts: table::merge(each().map(|(bit, profile)| (profile.script, 1 << bit))),
         }
     }
 
-    /// The language of the newest text, or where that says little, of what came before.
-    pub(crate) fn find(&self, newest: &str, earlier: &str) -> Language {
-        let found = self.of(newest);
-        if found.score >= 0.5 || earlier.is_empty() {
-            return found;
-        }
-        // What was said before is a weaker sign of what is said now.
-        let before = self.of(earlier);
-        if before.score * 0.8 > found.score {
-            return Language {
-                score: before.score * 0.8,
-                ..before
-            };
-        }
-        found
-    }
-
-    fn of(&self, text: &str) -> Language {
+    /// The language of a text in lower case.
+    pub(crate) fn of(&self, text: &str) -> Language {
         let prose = without_code(text);
         let Some((script, share)) = script::of(&prose) else {
             return UNKNOWN;
@@ -101,38 +102,56 @@ impl Languages {
         }
     }
 
-    fn evidence(&self, text: &str, script: Script) -> Vec<f32> {
-        let mut evidence = vec![0.0_f32; PROFILES.len()];
+    fn evidence(&self, text: &str, script: Script) -> [f32; PROFILES.len()] {
+        let mut evidence = [0.0_f32; PROFILES.len()];
+        let of_script = self
+            .scripts
+            .iter()
+            .find(|(known, _)| *known == script)
+            .map_or(0, |(_, mask)| *mask);
         let mut add = |mask: Mask, weight: f32| {
             // What several languages share says less about each.
             let weight = weight / mask.count_ones().max(1) as f32;
-            for (index, profile) in PROFILES.iter().enumerate() {
-                if mask & (1 << index) != 0 && profile.script == script {
-                    evidence[index] += weight;
-                }
+            let mut left = mask & of_script;
+            while left != 0 {
+                evidence[left.trailing_zeros() as usize] += weight;
+                left &= left - 1;
             }
         };
         let words = text
             .split(|letter: char| !script::is_letter(letter))
             .filter(|word| !word.is_empty());
         for word in words.take(WORDS_MAX) {
-            if let Some(mask) = look_up(&self.words, word) {
+            if let Some(mask) = self.words.get(word) {
                 add(mask, 1.0);
                 continue;
             }
-            for letter in word.chars() {
+            // No letter that tells is ASCII.
+            for letter in word.chars().filter(|letter| !letter.is_ascii()) {
                 if let Ok(index) = self.letters.binary_search_by_key(&letter, |entry| entry.0) {
                     add(self.letters[index].1, HINT);
                 }
             }
-            let borders = word.char_indices().rev().skip(1).take(5);
-            for (start, _) in borders.filter(|(start, _)| *start > 0) {
-                if let Some(mask) = look_up(&self.endings, &word[start..]) {
-                    add(mask, HINT);
-                }
-            }
+            self.endings
+                .each_ending(word, ENDING_CHARACTERS, |mask| add(mask, HINT));
         }
         evidence
+    }
+}
+
+impl Language {
+    /// Whether what came before might say more.
+    pub(crate) fn is_weak(self) -> bool {
+        self.score < SCORE_STRONG
+    }
+
+    /// This, or where it says less, the language of what came before: a weaker sign of what is said now.
+    pub(crate) fn or_earlier(self, earlier: Self) -> Self {
+        let score = earlier.score * EARLIER_FACTOR;
+        if score > self.score {
+            return Self { score, ..earlier };
+        }
+        self
     }
 }
 
@@ -140,27 +159,6 @@ const UNKNOWN: Language = Language {
     code: "und",
     score: 0.0,
 };
-
-fn turn<K: Ord + Copy>(of_each: impl Iterator<Item = impl Iterator<Item = K>>) -> Vec<(K, Mask)> {
-    let mut all: Vec<(K, Mask)> = of_each
-        .enumerate()
-        .flat_map(|(index, keys)| keys.map(move |key| (key, 1 << index)))
-        .collect();
-    all.sort_unstable();
-    let mut turned: Vec<(K, Mask)> = Vec::with_capacity(all.len());
-    for (key, mask) in all {
-        match turned.last_mut() {
-            Some((known, all)) if *known == key => *all |= mask,
-            _ => turned.push((key, mask)),
-        }
-    }
-    turned
-}
-
-fn look_up(table: &[(&'static str, Mask)], key: &str) -> Option<Mask> {
-    let index = table.binary_search_by_key(&key, |entry| entry.0).ok()?;
-    Some(table[index].1)
-}
 
 /// Prose alone: fenced code is English in every language.
 fn without_code(text: &str) -> String {

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use complexity::Structure;
 use language::Languages;
+use phrases::Phrases;
 use task::Tasks;
 
 /// Least and most bytes that an operator may have read.
@@ -44,9 +45,9 @@ const fn bytes_max() -> u32 {
 #[derive(Debug)]
 pub struct ClassifyTask {
     bytes_max: u32,
+    phrases: Phrases,
     tasks: Tasks,
     languages: Languages,
-    effort: complexity::Effort,
 }
 
 impl Plugin for ClassifyTask {
@@ -61,11 +62,12 @@ impl Plugin for ClassifyTask {
                 BYTES.end()
             ));
         }
+        let (tasks, phrases) = Tasks::new(&config.tasks)?;
         let plugin = Self {
             bytes_max: config.bytes_max,
-            tasks: Tasks::new(&config.tasks)?,
+            phrases,
+            tasks,
             languages: Languages::new(),
-            effort: complexity::Effort::new()?,
         };
         plugin.warm();
         Ok(plugin)
@@ -75,36 +77,52 @@ impl Plugin for ClassifyTask {
 impl Classifier for ClassifyTask {
     fn classify(&self, request: &dyn View) -> Result<Vec<Label>, PluginError> {
         let messages = request.message_count();
-        let newest = request.recent_text(1, self.bytes_max);
-        // A last message without text is a tool's result or a picture: what came before says what it is about.
-        let context = if messages > 1 {
-            request.recent_text(CONTEXT_MESSAGES, self.bytes_max)
-        } else {
-            String::new()
-        };
-        let earlier = context.strip_suffix(newest.as_str()).unwrap_or(&context);
-        let (newest, earlier) = if newest.trim().is_empty() {
-            (earlier, "")
-        } else {
-            (newest.as_str(), earlier)
-        };
         let structure = Structure {
             messages,
             tools: request.tool_names().len(),
             format: request.text("response-format"),
             input_tokens: request.integer("input-tokens-estimate").unwrap_or(0),
         };
-        Ok(self.labels(newest, earlier, &structure))
+        let context = || match messages {
+            0 | 1 => String::new(),
+            _ => request.recent_text(CONTEXT_MESSAGES, self.bytes_max),
+        };
+        let newest = request.recent_text(1, self.bytes_max);
+        if newest.trim().is_empty() {
+            // A tool's result or a picture: what came before says what it is about.
+            return Ok(self.labels(&context(), &structure, String::new));
+        }
+        let earlier = || {
+            let mut context = context();
+            if context.ends_with(newest.as_str()) {
+                context.truncate(context.len() - newest.len());
+            }
+            context
+        };
+        Ok(self.labels(&newest, &structure, earlier))
     }
 }
 
 impl ClassifyTask {
-    fn labels(&self, newest: &str, earlier: &str, structure: &Structure) -> Vec<Label> {
+    fn labels(
+        &self,
+        newest: &str,
+        structure: &Structure,
+        earlier: impl FnOnce() -> String,
+    ) -> Vec<Label> {
         let newest = window::ends(newest).to_lowercase();
-        let earlier = window::ends(earlier).to_lowercase();
-        let task = self.tasks.find(&newest, &earlier, structure);
-        let language = self.languages.find(&newest, &earlier);
-        let complexity = self.effort.find(&newest, &task.name, structure);
+        let found = self.phrases.find(&newest);
+        let mut evidence = self.tasks.evidence(&found, &newest, structure);
+        let mut language = self.languages.of(&newest);
+        if evidence.is_weak() || language.is_weak() {
+            let earlier = window::ends(&earlier()).to_lowercase();
+            evidence.add_earlier(&self.phrases.find(&earlier));
+            if language.is_weak() {
+                language = language.or_earlier(self.languages.of(&earlier));
+            }
+        }
+        let task = self.tasks.decide(evidence);
+        let complexity = complexity::of(&found, &newest, &task.name, structure);
         vec![
             Label::new("task", task.name).scored(task.score),
             Label::new("language", language.code).scored(language.score),
@@ -120,7 +138,7 @@ impl ClassifyTask {
             "Write a function that sorts 3 + 4 numbers step by step:\n```\nfn f() {}\n```",
             "Bitte fasse den Text zusammen. ¿Qué es? 请总结 Кратко перескажи",
         ] {
-            self.labels(text, text, &structure);
+            self.labels(text, &structure, || text.to_owned());
         }
     }
 }

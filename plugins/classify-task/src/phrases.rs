@@ -10,9 +10,26 @@ pub(crate) struct Phrases {
     phrases: Vec<Phrase>,
 }
 
+/// What a phrase is a sign of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// A task, by its place among all.
+    Task(usize),
+    /// Work that takes thought.
+    Thought,
+    /// A condition that the answer has to meet.
+    Constraint,
+    /// Work that takes little.
+    Little,
+    /// A question for an amount.
+    Amount,
+    /// A number written as a word.
+    Numeral,
+}
+
 #[derive(Debug)]
 struct Phrase {
-    group: usize,
+    group: Group,
     weight: f32,
     /// A letter may not stand before it.
     border_before: bool,
@@ -23,7 +40,7 @@ struct Phrase {
 /// A phrase that was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hit {
-    pub(crate) group: usize,
+    pub(crate) group: Group,
     pub(crate) weight: f32,
     /// Its first byte.
     pub(crate) start: usize,
@@ -32,7 +49,7 @@ pub(crate) struct Hit {
 impl Phrases {
     /// From `(group, weight, phrase)`; a trailing `*` matches any ending of the word.
     pub(crate) fn new<'a>(
-        phrases: impl IntoIterator<Item = (usize, f32, &'a str)>,
+        phrases: impl IntoIterator<Item = (Group, f32, &'a str)>,
     ) -> Result<Self, String> {
         let mut texts = Vec::new();
         let mut made = Vec::new();
@@ -97,11 +114,11 @@ fn has_borders(letter: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Phrases;
+    use super::{Group, Phrases};
 
     #[track_caller]
     fn check(phrase: &str, text: &str, found: bool) {
-        let phrases = Phrases::new([(0, 1.0, phrase)]).expect("phrases");
+        let phrases = Phrases::new([(Group::Thought, 1.0, phrase)]).expect("phrases");
         assert_eq!(
             phrases.find(text).len(),
             usize::from(found),

@@ -5,8 +5,8 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use crate::complexity::Structure;
-use crate::phrases::Phrases;
+use crate::complexity::{self, Structure};
+use crate::phrases::{Group, Hit, Phrases};
 
 pub(crate) use table::{
     CHAT, CLASSIFICATION, CODE, EXTRACTION, MATH, QUESTION, SUMMARY, TRANSLATION, WRITING,
@@ -19,6 +19,8 @@ const EDGE_BYTES: usize = 160;
 const EDGE_FACTOR: f32 = 1.4;
 /// What earlier messages asked for says a little of what this one does.
 const EARLIER_FACTOR: f32 = 0.3;
+/// With so much evidence in the newest text, what came before is not asked.
+const EVIDENCE_STRONG: f32 = 2.5;
 /// Less evidence than this is chat.
 const EVIDENCE_MIN: f32 = 0.9;
 /// Doubt that remains whatever the evidence: a task of evidence 3 and no rival scores 0.75.
@@ -35,17 +37,19 @@ pub(crate) struct Task {
     pub(crate) score: f32,
 }
 
-/// All tasks with their phrases.
+/// All tasks, in the order that breaks ties.
 #[derive(Debug)]
 pub(crate) struct Tasks {
-    /// In the order that breaks ties.
     names: Vec<String>,
-    phrases: Phrases,
 }
 
+/// What speaks for each task.
+#[derive(Debug)]
+pub(crate) struct Evidence(Vec<f32>);
+
 impl Tasks {
-    /// Ours, with the operator's in place or on top of them.
-    pub(crate) fn new(custom: &BTreeMap<String, Vec<String>>) -> Result<Self, String> {
+    /// Ours, with the operator's in place or on top of them, and every phrase that a text is searched for.
+    pub(crate) fn new(custom: &BTreeMap<String, Vec<String>>) -> Result<(Self, Phrases), String> {
         for (name, phrases) in custom {
             let plain =
                 |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -65,16 +69,19 @@ impl Tasks {
             .filter(|name| !table::NAMES.contains(&name.as_str()));
         // The operator's own tasks are the more special ones, so they win ties.
         names.splice(0..0, added.cloned());
-        let group = |name: &str| names.iter().position(|known| known == name).unwrap_or(0);
+        let group =
+            |name: &str| Group::Task(names.iter().position(|known| known == name).unwrap_or(0));
         let ours = table::PHRASES
             .iter()
             .filter(|(task, ..)| !custom.contains_key(*task))
-            .flat_map(|(task, weight, phrases)| {
-                let group = group(task);
-                phrases
-                    .split('|')
-                    .map(move |phrase| (group, *weight, phrase))
-            });
+            .map(|(task, weight, phrases)| (group(task), *weight, *phrases));
+        let others = marks::PHRASES.iter().chain(&complexity::PHRASES);
+        let others = others.map(|(group, phrases)| (*group, 1.0, *phrases));
+        let ours = ours.chain(others).flat_map(|(group, weight, phrases)| {
+            phrases
+                .split('|')
+                .map(move |phrase| (group, weight, phrase))
+        });
         let theirs = custom.iter().flat_map(|(task, phrases)| {
             let group = group(task);
             phrases
@@ -82,34 +89,35 @@ impl Tasks {
                 .map(move |phrase| (group, CUSTOM_WEIGHT, phrase.trim()))
         });
         let phrases = Phrases::new(ours.chain(theirs))?;
-        Ok(Self { names, phrases })
+        Ok((Self { names }, phrases))
     }
 
-    /// The task of the newest text, with a look at what came before.
-    pub(crate) fn find(&self, newest: &str, earlier: &str, structure: &Structure) -> Task {
+    /// What the newest text says: the phrases found in it, and the text itself in lower case.
+    pub(crate) fn evidence(&self, found: &[Hit], text: &str, structure: &Structure) -> Evidence {
         let mut evidence = vec![0.0_f32; self.names.len()];
-        let last_edge = newest.len().saturating_sub(EDGE_BYTES);
-        for hit in self.phrases.find(newest) {
-            let edge = hit.start < EDGE_BYTES || hit.start >= last_edge;
-            evidence[hit.group] += hit.weight * if edge { EDGE_FACTOR } else { 1.0 };
+        let last_edge = text.len().saturating_sub(EDGE_BYTES);
+        for hit in found {
+            if let Group::Task(task) = hit.group {
+                let edge = hit.start < EDGE_BYTES || hit.start >= last_edge;
+                evidence[task] += hit.weight * if edge { EDGE_FACTOR } else { 1.0 };
+            }
         }
-        for hit in self.phrases.find(earlier) {
-            evidence[hit.group] += hit.weight * EARLIER_FACTOR;
-        }
-        for (task, weight) in marks::of(newest, structure) {
+        for (task, weight) in marks::of(found, text, structure) {
             if let Some(index) = self.names.iter().position(|name| name == task) {
                 evidence[index] += weight;
             }
         }
+        Evidence(evidence)
+    }
+
+    /// The task that most speaks for.
+    pub(crate) fn decide(&self, evidence: Evidence) -> Task {
+        let Evidence(mut evidence) = evidence;
         for (name, evidence) in self.names.iter().zip(&mut evidence) {
             if name == QUESTION {
                 *evidence = evidence.min(QUESTION_MAX);
             }
         }
-        self.decide(&evidence)
-    }
-
-    fn decide(&self, evidence: &[f32]) -> Task {
         let mut first = 0;
         for index in 1..evidence.len() {
             if evidence[index] > evidence[first] {
@@ -130,6 +138,22 @@ impl Tasks {
         Task {
             name: self.names[first].clone(),
             score: evidence[first] / (evidence[first] + second + DOUBT),
+        }
+    }
+}
+
+impl Evidence {
+    /// Whether what came before might change it.
+    pub(crate) fn is_weak(&self) -> bool {
+        self.0.iter().all(|evidence| *evidence < EVIDENCE_STRONG)
+    }
+
+    /// Adds what earlier messages ask for.
+    pub(crate) fn add_earlier(&mut self, found: &[Hit]) {
+        for hit in found {
+            if let Group::Task(task) = hit.group {
+                self.0[task] += hit.weight * EARLIER_FACTOR;
+            }
         }
     }
 }

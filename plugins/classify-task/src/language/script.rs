@@ -1,7 +1,7 @@
 //! Which script a text is written in, by the letters' code blocks.
 
 /// A script; those that Unicode splits but one language mixes are one here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Script {
     Latin,
     Cyrillic,
@@ -156,6 +156,9 @@ pub(crate) fn of(text: &str) -> Option<(Script, f32)> {
 }
 
 fn of_character(character: char) -> Option<Script> {
+    if character.is_ascii() {
+        return character.is_ascii_alphabetic().then_some(Script::Latin);
+    }
     let after = BLOCKS.partition_point(|(first, ..)| *first <= character);
     let (_, last, script) = BLOCKS[after.checked_sub(1)?];
     (character <= last).then_some(script)

@@ -137,7 +137,7 @@ fn sentences_are_told_apart() {
     let wrong: Vec<String> = SENTENCES
         .iter()
         .filter_map(|(code, sentence)| {
-            let found = languages.find(&sentence.to_lowercase(), "");
+            let found = languages.of(&sentence.to_lowercase());
             let right = found.code == *code && found.score >= 0.3;
             (!right).then(|| format!("{code}: {found:?} for {sentence}"))
         })
@@ -156,7 +156,7 @@ fn nothing_to_go_by_is_undetermined() {
         "```\nlet x = 1;\n```",
         "xkcd qwrt",
     ] {
-        let found = languages.find(text, "");
+        let found = languages.of(text);
         assert_eq!((found.code, found.score), ("und", 0.0), "{text}");
     }
 }
@@ -165,8 +165,8 @@ fn nothing_to_go_by_is_undetermined() {
 fn confidence_grows_with_the_text() {
     let languages = Languages::new();
     let sentence = "please explain how the engine of a car works and why it needs oil. ";
-    let short = languages.find("the engine", "").score;
-    let long = languages.find(&sentence.repeat(5), "").score;
+    let short = languages.of("the engine").score;
+    let long = languages.of(&sentence.repeat(5)).score;
     assert!(short < 0.7 && long > 0.9, "{short} {long}");
 }
 
@@ -174,14 +174,14 @@ fn confidence_grows_with_the_text() {
 fn a_terse_message_takes_the_language_of_what_came_before() {
     let languages = Languages::new();
     let before = "wie sortiere ich eine liste von zahlen, wenn sie sehr lang ist?";
-    let found = languages.find("ok super", before);
+    let found = languages.of("ok super").or_earlier(languages.of(before));
     assert_eq!(found.code, "de");
-    assert!(found.score < languages.find(before, "").score);
+    assert!(found.score < languages.of(before).score);
 }
 
 #[test]
 fn fenced_code_does_not_make_a_text_english() {
     let languages = Languages::new();
     let text = "was macht diese funktion?\n```\nif (this.is(the)) { return of.all(the); } // what is this for\n```";
-    assert_eq!(languages.find(text, "").code, "de");
+    assert_eq!(languages.of(text).code, "de");
 }

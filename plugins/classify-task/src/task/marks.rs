@@ -2,17 +2,24 @@
 
 use super::{CODE, EXTRACTION, MATH, QUESTION};
 use crate::complexity::Structure;
+use crate::phrases::{Group, Hit};
 
-/// Numbers as words; "one" is mostly none.
-const NUMERALS: [&str; 14] = [
-    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "twice",
-    "half", "third", "dozen",
+/// Phrases that are looked for along with those of the tasks; split at `|`. "One" is mostly no number.
+pub(super) const PHRASES: [(Group, &str); 2] = [
+    (
+        Group::Amount,
+        "how many|how much|how old|how long|how far|what is the total|in total",
+    ),
+    (
+        Group::Numeral,
+        "two|three|four|five|six|seven|eight|nine|ten|twelve|twice|half|third|dozen",
+    ),
 ];
 /// Lines that are looked at.
 const LINES_MAX: usize = 200;
 
-/// Evidence for tasks. The text is lower case.
-pub(super) fn of(text: &str, structure: &Structure) -> Vec<(&'static str, f32)> {
+/// Evidence for tasks, from the phrases found in a text and the text itself in lower case.
+pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'static str, f32)> {
     let mut marks = Vec::new();
     if text.contains("```") {
         marks.push((CODE, 1.5));
@@ -25,22 +32,14 @@ pub(super) fn of(text: &str, structure: &Structure) -> Vec<(&'static str, f32)> 
     if code_lines > 0 {
         marks.push((CODE, if code_lines > 2 { 2.0 } else { 0.8 }));
     }
-    let numbers = Numbers::of(text);
+    let mut numbers = Numbers::of(text);
+    let of_group = |group| found.iter().filter(move |hit| hit.group == group).count();
+    numbers.count += of_group(Group::Numeral);
     if numbers.operations > 0 {
         marks.push((MATH, if numbers.operations > 1 { 3.2 } else { 2.8 }));
     }
     // A sum in words gives several numbers and asks for one more.
-    let asks_amount = [
-        "how many",
-        "how much",
-        "how old",
-        "how long",
-        "how far",
-        "what is the total",
-        "in total",
-    ]
-    .iter()
-    .any(|phrase| text.contains(phrase));
+    let asks_amount = of_group(Group::Amount) > 0;
     let asks = text.contains(['?', '？', '؟']);
     if asks_amount && numbers.count > 1 {
         marks.push((MATH, 3.5));
@@ -127,11 +126,10 @@ impl Numbers {
                 numbers.operations += usize::from(is_operation(bytes, index));
             }
         }
-        numbers.count += text
-            .split(|letter: char| !letter.is_alphanumeric())
-            .filter(|word| NUMERALS.contains(word))
-            .count();
-        numbers.operations += text.matches(['×', '÷', '√', '∫', '∑', '≤', '≥']).count();
+        if !text.is_ascii() {
+            let signs = text.matches(['×', '÷', '√', '∫', '∑', '≤', '≥']);
+            numbers.operations += signs.count();
+        }
         numbers
     }
 }

@@ -2,9 +2,11 @@
 //! so.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use super::Tasks;
+use super::{Task, Tasks};
 use crate::complexity::Structure;
+use crate::phrases::Phrases;
 
 const PROMPTS: [(&str, &str); 78] = [
     (
@@ -180,17 +182,22 @@ const PROMPTS: [(&str, &str); 78] = [
     ("chat", "привет, как дела"),
 ];
 
-fn tasks() -> Tasks {
-    Tasks::new(&BTreeMap::new()).expect("tasks")
+fn find(text: &str, earlier: &str) -> Task {
+    static MADE: LazyLock<(Tasks, Phrases)> =
+        LazyLock::new(|| Tasks::new(&BTreeMap::new()).expect("tasks"));
+    let (tasks, phrases) = &*MADE;
+    let text = text.to_lowercase();
+    let mut evidence = tasks.evidence(&phrases.find(&text), &text, &Structure::default());
+    evidence.add_earlier(&phrases.find(earlier));
+    tasks.decide(evidence)
 }
 
 #[test]
 fn prompts_are_told_apart() {
-    let tasks = tasks();
     let wrong: Vec<String> = PROMPTS
         .iter()
         .filter_map(|(task, prompt)| {
-            let found = tasks.find(&prompt.to_lowercase(), "", &Structure::default());
+            let found = find(prompt, "");
             (found.name != *task).then(|| format!("{task}: {found:?} for {prompt}"))
         })
         .collect();
@@ -199,8 +206,7 @@ fn prompts_are_told_apart() {
 
 #[test]
 fn a_score_falls_with_the_evidence() {
-    let tasks = tasks();
-    let score = |prompt: &str| tasks.find(prompt, "", &Structure::default()).score;
+    let score = |prompt: &str| find(prompt, "").score;
     let sure = score("write a function in python and a unit test for it");
     let torn = score("summarize and classify this article: the council met");
     let guess = score("banana");
@@ -212,14 +218,9 @@ fn a_score_falls_with_the_evidence() {
 
 #[test]
 fn what_came_before_breaks_a_tie_but_does_not_decide() {
-    let tasks = tasks();
     let before = "write a function in python that reads a csv file.\ndef read(path): ...";
-    let follow = tasks.find("now make it faster", before, &Structure::default());
+    let follow = find("now make it faster", before);
     assert_eq!(follow.name, "code");
-    let other = tasks.find(
-        "translate this into french: good morning",
-        before,
-        &Structure::default(),
-    );
+    let other = find("translate this into french: good morning", before);
     assert_eq!(other.name, "translation");
 }
