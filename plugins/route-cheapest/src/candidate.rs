@@ -11,6 +11,8 @@ use crate::{Config, Unpriced};
 /// One candidate's row.
 #[derive(Debug)]
 pub(crate) struct Candidate {
+    /// Its place in the pool.
+    row: usize,
     pub(crate) name: String,
     pub(crate) healthy: bool,
     /// Pico-dollars per input and per output token; none where either is unknown or negative.
@@ -23,19 +25,24 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// All candidates, in the policy's order.
-    pub(crate) fn read(pool: &dyn Pool) -> Vec<Self> {
+    /// All candidates, in the policy's order. A column is copied and recorded, so only those are read that matter here.
+    pub(crate) fn read(pool: &dyn Pool, config: &Config, need: &Need) -> Vec<Self> {
         let mut healthy = pool.flags("healthy").into_iter();
         let mut input = pool.integers("price-input-pico-usd").into_iter();
         let mut output = pool.integers("price-output-pico-usd").into_iter();
         let mut capabilities = pool.column("capabilities").into_iter();
         let mut context = pool.integers("context-tokens").into_iter();
-        let mut most = pool.integers("max-output-tokens").into_iter();
-        let mut quality = pool.numbers("quality").into_iter();
-        let mut ttft = pool.numbers("ttft-p50-ms").into_iter();
+        let most = need
+            .asked_tokens
+            .map(|_| pool.integers("max-output-tokens"));
+        let mut most = most.into_iter().flatten();
+        let quality = config.quality_min.map(|_| pool.numbers("quality"));
+        let mut quality = quality.into_iter().flatten();
         pool.names()
             .into_iter()
-            .map(|name| Self {
+            .enumerate()
+            .map(|(row, name)| Self {
+                row,
                 name,
                 // What is not known to be ill is healthy.
                 healthy: healthy.next().flatten() != Some(false),
@@ -48,9 +55,17 @@ impl Candidate {
                 context_tokens: context.next().flatten(),
                 max_output_tokens: most.next().flatten(),
                 quality: quality.next().flatten(),
-                ttft_ms: ttft.next().flatten(),
+                ttft_ms: None,
             })
             .collect()
+    }
+
+    /// How quick they are: asked only where it breaks a tie.
+    pub(crate) fn read_ttft(pool: &dyn Pool, candidates: &mut [Self]) {
+        let ttft = pool.numbers("ttft-p50-ms");
+        for candidate in candidates {
+            candidate.ttft_ms = ttft.get(candidate.row).copied().flatten();
+        }
     }
 
     pub(crate) fn can(&self, capability: &str) -> bool {

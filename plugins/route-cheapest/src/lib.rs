@@ -71,8 +71,9 @@ impl Plugin for RouteCheapest {
 
 impl Router for RouteCheapest {
     fn route(&self, request: &dyn View, candidates: &dyn Pool) -> Result<Plan, PluginError> {
-        let all = Candidate::read(candidates);
-        let need = Need::of(request, &self.config, &all);
+        let mut need = Need::of(request, &self.config);
+        let all = Candidate::read(candidates, &self.config, &need);
+        need.add_vision(request, &all);
         let mut misfits = Misfits::default();
         let mut fitting: Vec<Candidate> = all
             .into_iter()
@@ -80,6 +81,13 @@ impl Router for RouteCheapest {
             .collect();
         // Stable: of equals the one that the policy names first.
         fitting.sort_by(|one, other| one.order(other, &need));
+        if fitting
+            .windows(2)
+            .any(|two| two[0].order(&two[1], &need).is_eq())
+        {
+            Candidate::read_ttft(candidates, &mut fitting);
+            fitting.sort_by(|one, other| one.order(other, &need));
+        }
         let Some(first) = fitting.first() else {
             return Ok(Plan::abstain("nothing-fits", misfits.to_string()));
         };

@@ -24,8 +24,8 @@ pub(crate) struct Need {
 }
 
 impl Need {
-    /// Reads what the decision needs and no more: parts only where a candidate could not take a picture.
-    pub(crate) fn of(request: &dyn View, config: &Config, candidates: &[Candidate]) -> Self {
+    /// All but whether there are pictures.
+    pub(crate) fn of(request: &dyn View, config: &Config) -> Self {
         let expected = i64::from(config.expected_output_tokens);
         let asked = request
             .integer("max-output-tokens")
@@ -33,16 +33,25 @@ impl Need {
         let choices = request.integer("n").unwrap_or(1).max(1);
         let reckoned = asked.map_or(expected, |asked| asked.min(expected));
         Self {
-            capabilities: capabilities(request, config, candidates),
+            capabilities: capabilities(request, config),
             input_tokens: input_tokens(request),
             output_tokens: i128::from(choices) * i128::from(reckoned),
             room_tokens: asked.unwrap_or(expected),
             asked_tokens: asked,
         }
     }
+
+    /// Looks for pictures, where a candidate could not take one.
+    pub(crate) fn add_vision(&mut self, request: &dyn View, candidates: &[Candidate]) {
+        let all_see = candidates.iter().all(|candidate| candidate.can("vision"));
+        let known = self.capabilities.iter().any(|known| known == "vision");
+        if !all_see && !known && has_image(request) {
+            self.capabilities.push("vision".to_owned());
+        }
+    }
 }
 
-fn capabilities(request: &dyn View, config: &Config, candidates: &[Candidate]) -> Vec<String> {
+fn capabilities(request: &dyn View, config: &Config) -> Vec<String> {
     let mut needed = config.require.clone();
     let mut need = |capability: &str, needs: bool| {
         if needs && !needed.iter().any(|known| known == capability) {
@@ -57,8 +66,6 @@ fn capabilities(request: &dyn View, config: &Config, candidates: &[Candidate]) -
         format.is_some_and(|format| format.replace('_', "-") == "json-schema"),
     );
     need("streaming", request.flag("streaming") == Some(true));
-    let all_see = candidates.iter().all(|candidate| candidate.can("vision"));
-    need("vision", !all_see && has_image(request));
     needed
 }
 
