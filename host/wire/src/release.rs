@@ -143,6 +143,8 @@ pub struct Cut {
 pub struct Summary {
     /// The provider sent text, released or not.
     pub saw_content: bool,
+    /// Text bytes that the provider sent, released or not.
+    pub received_text_bytes: u64,
     /// The last byte for the client is out.
     pub done: bool,
     /// Of the choices that ended, in order.
@@ -405,6 +407,15 @@ impl Release {
     #[must_use]
     pub const fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// Choices that were cut; where those are all that were asked for, nothing more can be released.
+    #[must_use]
+    pub fn cut_choices(&self) -> usize {
+        self.choices
+            .values()
+            .filter(|choice| choice.cut.is_some())
+            .count()
     }
 
     const fn json_limits(&self) -> json::Limits {

@@ -146,6 +146,7 @@ impl Release {
         let mut spans = Vec::with_capacity(pieces.len());
         for piece in pieces {
             self.summary.saw_content |= !piece.text.is_empty();
+            self.summary.received_text_bytes += piece.text.len() as u64;
             if self.is_cut(choice) {
                 continue;
             }
