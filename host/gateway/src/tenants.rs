@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -68,12 +67,32 @@ struct Known {
     policy: String,
 }
 
+/// Which file lies at a path: another one, or another content, differs in one of these.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FileState {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl FileState {
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+}
+
 /// All tenants and keys, as last read.
 pub(crate) struct Directory {
     path: PathBuf,
     pepper: Vec<u8>,
     by_hash: ArcSwap<HashMap<String, Known>>,
-    seen: ArcSwap<Option<SystemTime>>,
+    seen: ArcSwap<Option<FileState>>,
 }
 
 /// The stored form of a key.
@@ -119,6 +138,10 @@ impl Directory {
             by_hash: ArcSwap::default(),
             seen: ArcSwap::default(),
         };
+        // Looked at before it is read, so that a change in between is seen later.
+        directory
+            .seen
+            .store(Arc::new(FileState::of(&directory.path)));
         directory.reload()?;
         Ok(directory)
     }
@@ -140,22 +163,19 @@ impl Directory {
         Ok(names)
     }
 
-    /// Re-reads the file if it changed. An error leaves what is in force.
+    /// Re-reads the file if it changed. An error leaves what is in force, and is told once for each change.
     pub(crate) fn refresh(&self) -> anyhow::Result<bool> {
-        let changed = std::fs::metadata(&self.path)
-            .and_then(|meta| meta.modified())
-            .ok();
-        if changed == **self.seen.load() {
+        let now = FileState::of(&self.path);
+        if now == **self.seen.load() {
             return Ok(false);
         }
+        self.seen.store(Arc::new(now));
+        anyhow::ensure!(now.is_some(), "{} is gone", self.path.display());
         self.reload()?;
         Ok(true)
     }
 
     fn reload(&self) -> anyhow::Result<()> {
-        let changed = std::fs::metadata(&self.path)
-            .and_then(|meta| meta.modified())
-            .ok();
         let file = read(&self.path)?;
         let mut by_hash = HashMap::with_capacity(file.keys.len());
         for entry in file.keys {
@@ -169,10 +189,19 @@ impl Directory {
                 )
             })?;
             let policy = tenant.policy.clone();
-            by_hash.insert(entry.hash.clone(), Known { entry, policy });
+            // Which of two would count, the revoked one or the other, must not depend on their order.
+            if let Some(Known { entry, .. }) = by_hash.insert(
+                entry.hash.clone(),
+                Known {
+                    entry: entry.clone(),
+                    policy,
+                },
+            ) {
+                let (path, one) = (self.path.display(), &entry.id);
+                anyhow::bail!("{path}: key `{one}` and another one have the same hash; remove one");
+            }
         }
         self.by_hash.store(Arc::new(by_hash));
-        self.seen.store(Arc::new(changed));
         Ok(())
     }
 
@@ -184,12 +213,19 @@ impl Directory {
         now_ms: u64,
     ) -> Result<Principal, GatewayError> {
         let refuse = |kind, message: &str| Err(GatewayError::new(kind, message));
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
             return refuse(
                 ErrorKind::InvalidKey,
                 "no API key: send it as `Authorization: Bearer <key>`",
             );
         };
+        if values.next().is_some() {
+            return refuse(
+                ErrorKind::InvalidKey,
+                "more than one Authorization header; send one",
+            );
+        }
         let key = value.to_str().ok().and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
@@ -280,6 +316,37 @@ mod tests {
     fn a_good_key_finds_its_tenant() {
         assert_eq!(check(|_| {}, Some("Bearer pm-good")), Ok("demo".to_owned()));
         assert_eq!(check(|_| {}, Some("bearer pm-good")), Ok("demo".to_owned()));
+    }
+
+    #[test]
+    fn a_broken_or_missing_file_leaves_the_last_good_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tenants.toml");
+        let key = |id: &str, hash: &str| {
+            format!("[[key]]\nid = \"{id}\"\ntenant = \"demo\"\nhash = \"{hash}\"\n")
+        };
+        let tenant = "[[tenant]]\nid = \"demo\"\npolicy = \"quickstart\"\n";
+        let hash = hash_key(b"pepper", "pm-good");
+        let good = format!("{tenant}{}", key("k1", &hash));
+        std::fs::write(&path, &good).expect("written");
+        let directory = Directory::open(path.clone(), b"pepper".to_vec()).expect("opens");
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            header::AUTHORIZATION,
+            "Bearer pm-good".parse().expect("a header"),
+        );
+        let is_known = || directory.authenticate(&headers, "chat", 1).is_ok();
+        assert!(is_known() && !directory.refresh().expect("unchanged"));
+        for broken in ["[[key]", &format!("{good}{}", key("k2", &hash))] {
+            std::fs::write(&path, broken).expect("written");
+            assert!(directory.refresh().is_err(), "{broken}");
+            assert!(!directory.refresh().expect("told once"), "{broken}");
+            assert!(is_known(), "{broken}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+        assert!(directory.refresh().is_err() && is_known());
+        std::fs::write(&path, tenant).expect("written");
+        assert!(directory.refresh().expect("read") && !is_known());
     }
 
     #[test]
