@@ -13,6 +13,18 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(crate) const EVENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a provider's error body that are read.
 pub(crate) const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer that wait for its first content: role chunks, comments, keep-alives.
+pub(crate) const EARLY_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
+/// How long a provider's error body may take.
+pub(crate) const ERROR_BODY_MS_MAX: u64 = 5_000;
+/// Bytes of all request bodies together, node-wide; more where `data.body-bytes-max` alone is.
+pub(crate) const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes of a model's name in a request; it is recorded and told back.
+pub(crate) const MODEL_BYTES_MAX: usize = 256;
+/// Bytes that the connection takes of an answer at once; the rest stays where it counts as unread.
+pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// How long requests that the drain bound cut have for their records and last events.
+pub(crate) const LAST_WORDS_MS: u64 = 1_000;
 /// Output tokens that a reservation assumes where the request sets none and the target declares none.
 pub(crate) const OUTPUT_TOKENS_ASSUMED: u64 = 4_096;
 /// Buckets of splits and rollouts.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -172,6 +172,8 @@ pub(crate) struct Node {
     pub(crate) egress: EgressRules,
     pub(crate) admin_token: SecretString,
     pub(crate) in_flight: Arc<AtomicU32>,
+    /// Bytes of all request bodies under way.
+    pub(crate) bodies: Arc<AtomicUsize>,
     pub(crate) epoch: Instant,
     pub(crate) ready: Arc<Ready>,
     decisions_dir: PathBuf,
@@ -208,6 +210,7 @@ impl Node {
             metrics,
             egress,
             in_flight: Arc::default(),
+            bodies: Arc::default(),
             epoch: Instant::now(),
             ready: Arc::default(),
         })

@@ -13,8 +13,10 @@ mod execute;
 mod guards;
 mod rehearse;
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use http::request::Parts;
 use hyper::body::Incoming;
 use pointsman_domain::decision::Outcome;
@@ -49,8 +51,14 @@ impl From<crate::reply::Gone> for Stop {
 
 /// Serves one chat completion from its first byte to its records.
 pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply: Reply) {
+    let cut = worker.cut.clone();
     let mut exchange = Exchange::new(worker, reply);
-    let ended = phases(&mut exchange, &parts, body).await;
+    let ended = tokio::select! {
+        biased;
+        ended = whatever_happens(phases(&mut exchange, &parts, body)) => ended,
+        () = cut.cancelled() => Err(shutting_down()),
+    };
+    exchange.settle();
     let outcome = match &ended {
         Ok(outcome) => *outcome,
         Err(Stop::Gone) => Outcome::Cancelled,
@@ -66,6 +74,21 @@ pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply
     exchange.finish(error).await;
 }
 
+/// A bug of ours ends one request, with an answer and a record.
+async fn whatever_happens<T>(phases: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let ended = AssertUnwindSafe(phases).catch_unwind().await;
+    ended.unwrap_or_else(|_told_by_the_hook| {
+        let message =
+            "the gateway failed on this request; it is recorded, tell the operator its id";
+        Err(GatewayError::new(ErrorKind::Internal, message).into())
+    })
+}
+
+fn shutting_down() -> Stop {
+    let message = "the gateway is shutting down and could not wait any longer; try again";
+    GatewayError::new(ErrorKind::Unavailable, message).into()
+}
+
 async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Result<Outcome, Stop> {
     exchange.authenticate(parts)?;
     exchange.pin()?;
@@ -78,4 +101,27 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
     exchange.route().await?;
     exchange.reserve().await?;
     exchange.execute().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_of_ours() {
+        let phases = async {
+            tokio::task::yield_now().await;
+            if tokio::task::try_id().is_none() {
+                panic!("a bug");
+            }
+            Ok(())
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        match runtime.block_on(whatever_happens(phases)) {
+            Err(Stop::Error(error)) => assert_eq!(error.http_status(), 500),
+            other => panic!("{other:?}"),
+        }
+    }
 }

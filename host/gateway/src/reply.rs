@@ -17,6 +17,8 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 
+use crate::limits;
+
 /// Status and headers of an answer.
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
@@ -142,18 +144,38 @@ impl Reply {
                 self.pipe.wake_reader();
                 return Ok(());
             }
-            let pipe = Rc::clone(&self.pipe);
-            let progress = std::future::poll_fn(move |context| {
-                if pipe.dropped.get() || pipe.unread_bytes.get() < unread {
-                    return Poll::Ready(());
-                }
-                *pipe.writer.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            });
-            if tokio::time::timeout(self.idle, progress).await.is_err() {
+            self.progress(unread).await?;
+        }
+    }
+
+    /// Waits until the connection has taken every byte, so that what a slow reader leaves unread stays counted as a
+    /// request under way.
+    pub(crate) async fn taken(&self) -> Result<(), Gone> {
+        loop {
+            let unread = self.pipe.unread_bytes.get();
+            if unread == 0 {
+                return Ok(());
+            }
+            if self.pipe.dropped.get() {
                 return Err(Gone);
             }
+            self.progress(unread).await?;
         }
+    }
+
+    /// Waits until less than `unread` bytes lie unread, at most the idle time.
+    async fn progress(&self, unread: usize) -> Result<(), Gone> {
+        let pipe = Rc::clone(&self.pipe);
+        let progress = std::future::poll_fn(move |context| {
+            if pipe.dropped.get() || pipe.unread_bytes.get() < unread {
+                return Poll::Ready(());
+            }
+            *pipe.writer.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        });
+        tokio::time::timeout(self.idle, progress)
+            .await
+            .map_err(|_elapsed| Gone)
     }
 
     /// Resolves when the client has gone away.
@@ -199,7 +221,11 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = self.pipe.chunks.borrow_mut().pop_front();
         match next {
-            Some(chunk) => {
+            Some(mut chunk) => {
+                if chunk.len() > limits::FRAME_BYTES_MAX {
+                    let rest = chunk.split_off(limits::FRAME_BYTES_MAX);
+                    self.pipe.chunks.borrow_mut().push_front(rest);
+                }
                 self.pipe
                     .unread_bytes
                     .set(self.pipe.unread_bytes.get().saturating_sub(chunk.len()));
@@ -278,6 +304,26 @@ mod tests {
             let _kept = head.await.expect("a head");
             reply.send(Bytes::from_static(b"1234")).await.expect("room");
             assert!(reply.send(Bytes::from_static(b"5")).await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_whole_answer_is_taken_piece_by_piece() {
+        run(async {
+            let (mut reply, head) = channel(4, Duration::from_secs(30));
+            let answer = Bytes::from(vec![b'x'; 2 * limits::FRAME_BYTES_MAX + 1]);
+            reply
+                .whole(StatusCode::OK, HeaderMap::new(), answer.clone())
+                .expect("client is there");
+            let mut body = head.await.expect("a head").body;
+            assert_eq!(body.size_hint().exact(), Some(answer.len() as u64));
+            let first = body.frame().await.expect("a frame").expect("no error");
+            let first = first.into_data().expect("data");
+            assert_eq!(first.len(), limits::FRAME_BYTES_MAX);
+            assert!(reply.taken().await.is_err(), "a stuck reader had taken all");
+            let rest = body.collect().await.expect("no error").to_bytes();
+            assert_eq!(first.len() + rest.len(), answer.len());
+            assert!(reply.taken().await.is_ok());
         });
     }
 

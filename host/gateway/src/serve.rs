@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_wire::openai;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -46,6 +47,8 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
         .listen
         .parse()
         .context("control.listen is not an address:port")?;
+    quiet_panics();
+    unused(data_address)?;
     let first = listen(data_address)?;
     let data_address = first
         .local_addr()
@@ -68,16 +71,24 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
         control_address,
         stopping.clone(),
     ))?;
+    let (started, starting) = std::sync::mpsc::channel();
     let mut threads = Vec::new();
     for (index, listener) in listeners.into_iter().enumerate() {
         let node = Arc::clone(&node);
-        let stopping = stopping.clone();
+        let (stopping, started) = (stopping.clone(), started.clone());
         let thread = std::thread::Builder::new().name(format!("data-{index}"));
         threads.push(
             thread
-                .spawn(move || worker_thread(&node, index, listener, stopping))
+                .spawn(move || worker_thread(&node, index, listener, stopping, &started))
                 .context("cannot start a thread")?,
         );
+    }
+    drop(started);
+    // Ready means that every thread serves; one that cannot ends the start.
+    for _ in 0..workers {
+        starting
+            .recv()
+            .context("a data-plane thread ended before it served")??;
     }
     node.ready.set(true);
     let data_url = format!("http://{data_address}");
@@ -107,6 +118,14 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A panic's own words may repeat content, so the log tells its place alone.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "the gateway panicked; this is a bug");
+    }));
+}
+
 /// SIGTERM or SIGINT.
 async fn terminated() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -119,12 +138,25 @@ async fn terminated() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
-    let in_use = || {
-        format!(
-            "cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN"
-        )
+fn in_use(address: SocketAddr) -> String {
+    format!(
+        "cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN"
+    )
+}
+
+/// Fails where another process listens: with SO_REUSEPORT both would serve, each a share of the clients.
+fn unused(address: SocketAddr) -> anyhow::Result<()> {
+    let probe = || -> std::io::Result<()> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
     };
+    probe().with_context(|| in_use(address))
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
+    let in_use = || in_use(address);
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -139,11 +171,15 @@ fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
     Ok(socket.into())
 }
 
+/// How a thread tells that it serves, or why it cannot.
+type Started = std::sync::mpsc::Sender<anyhow::Result<()>>;
+
 fn worker_thread(
     node: &Arc<Node>,
     index: usize,
     listener: StdListener,
     stopping: watch::Receiver<bool>,
+    started: &Started,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -151,8 +187,19 @@ fn worker_thread(
         .context("cannot start a runtime")?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let worker = Rc::new(Worker::new(Arc::clone(node), index)?);
-        let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
+        let begin = || -> anyhow::Result<_> {
+            let worker = Rc::new(Worker::new(Arc::clone(node), index)?);
+            let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
+            Ok((worker, listener))
+        };
+        let (worker, listener) = match begin() {
+            Ok(begun) => begun,
+            Err(error) => {
+                let _start_may_have_ended = started.send(Err(error));
+                return Ok(());
+            }
+        };
+        let _start_may_have_ended = started.send(Ok(()));
         accept(worker, listener, stopping).await;
         anyhow::Ok(())
     })
@@ -188,11 +235,15 @@ async fn accept(worker: Rc<Worker>, listener: TcpListener, mut stopping: watch::
         tracker.wait().await;
         requests.wait().await;
     };
-    if tokio::time::timeout(drain, all).await.is_err() {
+    let mut all = pin!(all);
+    if tokio::time::timeout(drain, all.as_mut()).await.is_err() {
         tracing::warn!(
             left = tracker.len(),
             "drain bound reached; connections are cut"
         );
+        worker.cut.cancel();
+        let last_words = Duration::from_millis(limits::LAST_WORDS_MS);
+        let _whoever_does_not_read_is_left = tokio::time::timeout(last_words, all).await;
     }
     worker.seal();
 }
@@ -247,16 +298,13 @@ async fn route(
         return Ok(refusal(&error));
     }
     let path = parts.uri.path();
-    let known = [
-        ("/v1/chat/completions", Method::POST),
-        ("/v1/models", Method::GET),
-    ];
-    let Some((_, method)) = known.iter().find(|(known, _)| *known == path) else {
-        if let Some(model) = path.strip_prefix("/v1/models/")
-            && parts.method == Method::GET
-        {
-            return Ok(models(&worker, &parts.headers, Some(model)));
-        }
+    let model = path.strip_prefix("/v1/models/");
+    let method = match path {
+        "/v1/chat/completions" => Some(Method::POST),
+        "/v1/models" => Some(Method::GET),
+        _ => model.map(|_| Method::GET),
+    };
+    let Some(method) = method else {
         let served = "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{model}";
         let message = format!(
             "unknown endpoint {} {path}; this gateway serves: {served}",
@@ -267,7 +315,7 @@ async fn route(
             message,
         )));
     };
-    if parts.method != *method {
+    if parts.method != method {
         let message = format!("{path} takes {method}, not {}", parts.method);
         let mut response = refusal(&GatewayError::new(ErrorKind::MethodNotAllowed, message));
         if let Ok(allow) = HeaderValue::from_str(method.as_str()) {
@@ -275,8 +323,8 @@ async fn route(
         }
         return Ok(response);
     }
-    if *method == Method::GET {
-        return Ok(models(&worker, &parts.headers, None));
+    if method == Method::GET {
+        return Ok(models(&worker, &parts.headers, model));
     }
     let data = &worker.config.data;
     let (reply, head) = reply::channel(
@@ -318,8 +366,10 @@ fn bounded(headers: &HeaderMap) -> Result<(), GatewayError> {
 }
 
 fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<ReplyBody> {
+    // Names may hold slashes, which some clients encode.
+    let one = one.map(|one| percent_decode_str(one).decode_utf8_lossy());
     match worker.models(headers) {
-        Ok(names) => match one {
+        Ok(names) => match one.as_deref() {
             None => whole(StatusCode::OK, openai::models_body(&names)),
             Some(model) if names.iter().any(|name| name == model) => {
                 whole(StatusCode::OK, openai::model_body(model))

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use pointsman_domain::Digest;
+use pointsman_domain::{Digest, ErrorKind, GatewayError};
 use pointsman_plugin::{PriceBook, Step};
 use pointsman_policy::policy::{OnFault, Phase};
 use pointsman_policy::when::When;
 use pointsman_traffic::attempts::ExecuteSettings;
 use pointsman_traffic::health::TargetHealth;
 use pointsman_upstream::Credential;
+
+use crate::tenants::Principal;
 
 /// Every policy that a tenant may have, ready to run. `generation` counts publications.
 #[derive(Default)]
@@ -19,8 +21,15 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn policy_for(&self, name: &str) -> Option<Arc<PolicyLive>> {
-        self.policies.get(name).cloned()
+    /// The policy of a caller's tenant, or what an operator must do.
+    pub(crate) fn policy_of(&self, principal: &Principal) -> Result<Arc<PolicyLive>, GatewayError> {
+        self.policies.get(&principal.policy).cloned().ok_or_else(|| {
+            let message = format!(
+                "tenant {} uses the policy `{}`, which was not there when the gateway started; check it with `pointsman policy check`, then restart the gateway",
+                principal.tenant, principal.policy
+            );
+            GatewayError::new(ErrorKind::NoPolicy, message)
+        })
     }
 }
 

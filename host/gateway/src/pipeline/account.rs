@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pointsman_domain::Picos;
-use pointsman_domain::usage::{Amount, CostLine};
+use pointsman_domain::usage::{Amount, CostLine, Meter, Usage};
 
 use pointsman_policy::policy::Phase;
 
@@ -42,20 +42,25 @@ impl Deliberation {
                     .push(failed(step, &outcome.stats, failure).0),
             }
         }
-        if self.cost.is_empty() {
-            for usage in &usages {
-                let line = |meter: &pointsman_domain::usage::Meter| CostLine {
-                    attempt: usage.attempt,
-                    unit: meter.unit.clone(),
-                    quantity: meter.quantity,
-                    amount: Amount::Unpriced,
-                    attributes: Vec::new(),
-                };
-                self.cost.extend(usage.meters.iter().map(line));
-            }
-        }
+        self.cost.extend(unaccounted(&usages, &self.cost));
         self.usages = usages;
     }
+}
+
+/// Lines for the attempts that no accountant spoke of: what they used is unpriced, not free.
+fn unaccounted(usages: &[Usage], cost: &[CostLine]) -> Vec<CostLine> {
+    let is_silent = |usage: &&Usage| cost.iter().all(|line| line.attempt != usage.attempt);
+    let lines = |usage: &Usage| {
+        let line = |meter: &Meter| CostLine {
+            attempt: usage.attempt,
+            unit: meter.unit.clone(),
+            quantity: meter.quantity,
+            amount: Amount::Unpriced,
+            attributes: Vec::new(),
+        };
+        usage.meters.iter().map(line).collect::<Vec<_>>()
+    };
+    usages.iter().filter(is_silent).flat_map(lines).collect()
 }
 
 /// The sum of the priced lines; what is unpriced is said beside it.
@@ -65,4 +70,38 @@ pub(super) fn sum(cost: &[CostLine]) -> Picos {
         Amount::Unpriced => Picos(0),
     };
     cost.iter().map(picos).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_no_line_speaks_of_is_unpriced() {
+        let meter = Meter {
+            unit: "input-tokens".to_owned(),
+            quantity: 7,
+            estimated: true,
+        };
+        let usage = |attempt| Usage {
+            attempt,
+            target: "t".to_owned(),
+            outcome: "error".to_owned(),
+            meters: vec![meter.clone()],
+            attributes: Vec::new(),
+        };
+        let priced = CostLine {
+            attempt: 1,
+            unit: "input-tokens".to_owned(),
+            quantity: 7,
+            amount: Amount::Exact(Picos(3)),
+            attributes: Vec::new(),
+        };
+        let added = unaccounted(&[usage(0), usage(1)], &[priced]);
+        let told: Vec<_> = added
+            .iter()
+            .map(|line| (line.attempt, line.quantity, line.amount))
+            .collect();
+        assert_eq!(told, [(0, 7, Amount::Unpriced)]);
+    }
 }

@@ -30,16 +30,7 @@ impl Exchange {
     pub(super) fn pin(&mut self) -> Result<(), GatewayError> {
         let snapshot = self.worker.snapshot.load_full();
         let principal = self.principal.as_ref().expect("`authenticate` ran before");
-        let policy = snapshot.policy_for(&principal.policy).ok_or_else(|| {
-            GatewayError::new(
-                ErrorKind::NoPolicy,
-                format!(
-                    "tenant {} has no active policy; set `policy` for it in the tenants file",
-                    principal.tenant
-                ),
-            )
-        })?;
-        self.policy = Some(policy);
+        self.policy = Some(snapshot.policy_of(principal)?);
         self.snapshot = Some(snapshot);
         Ok(())
     }
@@ -59,13 +50,18 @@ impl Exchange {
             ..ParseLimits::default()
         };
         let chat = ChatRequest::parse(bytes, &parse_limits)?;
+        if chat.model().len() > limits::MODEL_BYTES_MAX {
+            let message = format!("`model` must be at most {} bytes", limits::MODEL_BYTES_MAX);
+            let error = GatewayError::new(ErrorKind::InvalidField, message);
+            return Err(error.with_param("model").into());
+        }
         chat.model().clone_into(&mut self.model);
         self.streaming = chat.streaming();
         self.chat = Some(chat);
         Ok(())
     }
 
-    async fn read_body(&self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
+    async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
         let data = &self.worker.config.data;
         let (bytes_max, timeout) = (
             data.body_bytes_max,
@@ -84,6 +80,7 @@ impl Exchange {
         if declared.is_some_and(|length| length > bytes_max) {
             return Err(too_large().into());
         }
+        let room = self.body_room.insert(self.worker.body_room());
         let read = async {
             let mut all = BytesMut::with_capacity(declared.unwrap_or(4096).min(bytes_max));
             while let Some(frame) = body.frame().await {
@@ -96,6 +93,7 @@ impl Exchange {
                 if all.len() + chunk.len() > bytes_max {
                     return Err(too_large().into());
                 }
+                room.grow(chunk.len())?;
                 all.extend_from_slice(&chunk);
             }
             Ok(all.freeze())

@@ -445,7 +445,14 @@ impl Deliberation {
         };
         vec![
             estimate(INPUT_TOKENS, self.input_tokens_estimate()),
-            estimate(OUTPUT_TOKENS, summary.released_text_bytes.div_ceil(4)),
+            // What a guard held or cut was made, and is billed, all the same.
+            estimate(
+                OUTPUT_TOKENS,
+                summary
+                    .released_text_bytes
+                    .max(summary.received_text_bytes)
+                    .div_ceil(4),
+            ),
         ]
     }
 

@@ -19,7 +19,7 @@ use super::deliberation::Deliberation;
 use crate::reply::Reply;
 use crate::snapshot::{PolicyLive, Snapshot};
 use crate::tenants::Principal;
-use crate::worker::{InFlight, Worker};
+use crate::worker::{BodyRoom, InFlight, Worker};
 
 /// One request on its way through the phases.
 pub(crate) struct Exchange {
@@ -33,6 +33,7 @@ pub(crate) struct Exchange {
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) policy: Option<Arc<PolicyLive>>,
     pub(super) in_flight: Option<InFlight>,
+    pub(super) body_room: Option<BodyRoom>,
     pub(super) endpoint: String,
     /// Between `parse` and `select`.
     pub(super) chat: Option<openai::ChatRequest>,
@@ -68,6 +69,7 @@ impl Exchange {
             snapshot: None,
             policy: None,
             in_flight: None,
+            body_room: None,
             endpoint: String::new(),
             chat: None,
             model: String::new(),
@@ -215,8 +217,9 @@ impl Exchange {
         };
         self.status = match (outcome, error) {
             (Outcome::Cancelled, _) => 499,
-            (_, Some(error)) => error.http_status(),
-            (_, None) => 200,
+            // What comes after the head cannot change the status that the caller saw.
+            (_, Some(error)) if !self.reply.started() => error.http_status(),
+            (_, Some(_) | None) => 200,
         };
         self.worker.metrics.request(
             outcome,
@@ -230,7 +233,9 @@ impl Exchange {
         else {
             return;
         };
-        if self.policy.is_none() {
+        // The log's last room belongs to the requests that it admitted.
+        let is_shut_out = error.is_some_and(|error| error.kind == ErrorKind::AuditUnavailable);
+        if self.policy.is_none() || (is_shut_out && !self.opened) {
             return;
         }
         if let Err(error) = self.open_record() {
@@ -277,7 +282,9 @@ impl Exchange {
         if let Some(headers) = self.answer_head.take()
             && let Some(body) = self.tail.pop_front()
         {
-            let _client_may_be_gone = self.reply.whole(StatusCode::OK, headers, body);
+            if self.reply.whole(StatusCode::OK, headers, body).is_ok() {
+                let _client_may_be_gone = self.reply.taken().await;
+            }
             return;
         }
         while let Some(bytes) = self.tail.pop_front() {
@@ -315,11 +322,15 @@ pub(crate) fn epoch_ms() -> u64 {
         })
 }
 
-/// What may be recorded of an error: a provider's own words may repeat content, so they stay out.
+/// What may be recorded of an error: a provider's or a guard's own words may repeat content, so they stay out.
 fn recordable(error: &GatewayError) -> String {
     match error.kind {
         ErrorKind::UpstreamRejected => {
             "the provider's message went to the caller and is not recorded".to_owned()
+        }
+        ErrorKind::PolicyDenied => {
+            "the guard's message went to the caller and is not recorded; its step has the reason code"
+                .to_owned()
         }
         _ => error.message.clone(),
     }

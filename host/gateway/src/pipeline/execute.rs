@@ -47,6 +47,59 @@ impl Failed {
     }
 }
 
+/// Bytes that wait for the first content.
+#[derive(Default)]
+struct Early {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Early {
+    fn take(&mut self, release: &mut Release) {
+        while let Some(chunk) = release.output() {
+            self.bytes += chunk.len();
+            self.chunks.push(chunk);
+        }
+    }
+}
+
+/// When a stream is given up, on the exchange's clock.
+struct Patience<'a> {
+    attempt: &'a Try,
+    first_token_by: u64,
+    last_byte_at: u64,
+}
+
+impl Patience<'_> {
+    fn ends_at(&self, saw_content: bool) -> u64 {
+        let quiet_until = self.last_byte_at + self.attempt.idle_timeout_ms;
+        let until = quiet_until.min(self.attempt.deadline_at_ms);
+        if saw_content {
+            until
+        } else {
+            until.min(self.first_token_by)
+        }
+    }
+
+    /// Which bound is met, where one is; asked whether bytes came or not, so that no provider outruns it.
+    fn overdue(&self, saw_content: bool, now: u64) -> Option<Failed> {
+        if now < self.ends_at(saw_content) {
+            return None;
+        }
+        let detail = if now >= self.attempt.deadline_at_ms {
+            "the answer was not over at the deadline".to_owned()
+        } else if now >= self.last_byte_at + self.attempt.idle_timeout_ms {
+            format!("no bytes within {} ms", self.attempt.idle_timeout_ms)
+        } else {
+            format!(
+                "no content within {} ms",
+                self.attempt.first_token_timeout_ms
+            )
+        };
+        Some(Failed::new(Failure::Timeout, "timeout", detail))
+    }
+}
+
 /// Waits for `future` unless the client goes away first, which cancels it.
 async fn or_gone<T>(reply: &mut Reply, future: impl Future<Output = T>) -> Result<T, Stop> {
     tokio::select! {
@@ -62,6 +115,9 @@ impl Exchange {
         let policy = self.policy();
         let plan = self.decided().plan.clone().expect("`route` ran before");
         let mut attempts = Attempts::new(&plan, policy.execute.clone(), self.now_ms());
+        let mut retry_after_ms: Option<u64> = None;
+        // Who left while it was decided costs no attempt.
+        or_gone(&mut self.reply, std::future::ready(())).await?;
         loop {
             let now = self.now_ms();
             match attempts.next(now) {
@@ -73,10 +129,12 @@ impl Exchange {
                 Next::Try(attempt) => match self.attempt(&attempt).await? {
                     Tried::Answered => return Ok(Outcome::Ok),
                     Tried::Failed(failed) => {
+                        let soonest = retry_after_ms.into_iter().chain(failed.retry_after_ms);
+                        retry_after_ms = soonest.min();
                         attempts.failed(failed.failure, failed.retry_after_ms, self.now_ms());
                     }
                 },
-                Next::GiveUp(_) => return Err(self.gave_up().into()),
+                Next::GiveUp(_) => return Err(self.gave_up(retry_after_ms).into()),
             }
         }
     }
@@ -133,12 +191,7 @@ impl Exchange {
         }
         self.worker.metrics.attempt(&record.target, &record.outcome);
         let index = record.index;
-        let settled = self
-            .decided()
-            .usages
-            .iter()
-            .any(|usage| usage.attempt == index);
-        if matches!(result, Err(Stop::Gone)) && !settled {
+        if matches!(result, Err(Stop::Gone)) && !self.is_metered(index) {
             // The provider may have worked before it was cancelled: settled by estimate, never as nothing.
             self.meter(index, &target.name, "cancelled", &Summary::default());
         }
@@ -171,7 +224,7 @@ impl Exchange {
             credential: target.credential.as_deref(),
             tenant: &tenant,
             connect_timeout_ms: attempt.connect_timeout_ms,
-            headers_timeout_ms: attempt.first_token_timeout_ms,
+            headers_timeout_ms: self.headers_timeout_ms(attempt),
         };
         let answer = match or_gone(&mut self.reply, worker.upstream.send(outgoing)).await? {
             Ok(answer) => answer,
@@ -187,17 +240,29 @@ impl Exchange {
         self.answer(attempt, target, answer, began_us).await
     }
 
+    /// A stream's headers come with its beginning, those of a whole answer when it is made: until then it is idle.
+    fn headers_timeout_ms(&self, attempt: &Try) -> u64 {
+        if self.streaming {
+            attempt.first_token_timeout_ms
+        } else {
+            attempt.first_token_timeout_ms.max(attempt.idle_timeout_ms)
+        }
+    }
+
     /// A status that is no success: worth another target, or the caller's to know.
     async fn refused(&mut self, target: &TargetLive, mut answer: Answer) -> Result<Tried, Stop> {
         let status = answer.status.as_u16();
-        let idle = Duration::from_secs(5);
         let mut body = BytesMut::new();
-        while body.len() < limits::ERROR_BYTES_MAX {
-            match or_gone(&mut self.reply, tokio::time::timeout(idle, answer.chunk())).await? {
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                Ok(Ok(None) | Err(_)) | Err(_) => break,
+        let read = async {
+            while body.len() < limits::ERROR_BYTES_MAX
+                && let Ok(Some(chunk)) = answer.chunk().await
+            {
+                body.extend_from_slice(&chunk);
             }
-        }
+        };
+        let within = Duration::from_millis(limits::ERROR_BODY_MS_MAX);
+        // What has come by then has to do.
+        let _in_time = or_gone(&mut self.reply, tokio::time::timeout(within, read)).await?;
         body.truncate(limits::ERROR_BYTES_MAX);
         let told = openai::error::parse_provider_error(status, &body);
         let mut failed = Failed::new(
@@ -251,6 +316,7 @@ impl Exchange {
             )));
         }
         let decided = self.decided();
+        let steps_before = decided.later_steps.len();
         let shape = decided.shape();
         let status = answer.status.as_u16();
         let (mut guards, mut release) = decided
@@ -272,10 +338,12 @@ impl Exchange {
         let committed = self.reply.started() || matches!(flow, Ok(None));
         let summary = release.summary();
         if committed {
-            self.cut = summary.cut.as_ref().map(|cut| cut.reason.clone());
+            let cut = summary.cut.as_ref();
+            self.cut = cut.map(|cut| guards.recordable(&cut.reason));
+            self.answered_by = Some(target.name.clone());
         }
-        if !committed && matches!(flow, Ok(Some(_))) && summary.meters.is_empty() {
-            // Nothing was released and the provider told no usage: nothing is known to have been billed.
+        if matches!(flow, Ok(Some(_))) && summary.meters.is_empty() && !summary.saw_content {
+            // The provider said nothing and told no usage: nothing is known to have been billed.
         } else {
             let outcome = match &flow {
                 Ok(None) => "ok",
@@ -284,14 +352,18 @@ impl Exchange {
             };
             self.meter(attempt.index, &target.name, outcome, summary);
         }
-        self.decided().later_steps.extend(guards.records());
-        match flow? {
-            None => {
-                self.answered_by = Some(target.name.clone());
-                Ok(Tried::Answered)
+        let steps = &mut self.decided().later_steps;
+        steps.extend(guards.records());
+        if !committed {
+            // Its guards read another answer than the one that went out.
+            for step in &mut steps[steps_before..] {
+                let before = std::mem::take(&mut step.detail);
+                step.detail = format!("attempt {} at {}: {before}", attempt.index + 1, target.name);
+                step.detail
+                    .truncate(step.detail.trim_end_matches([':', ' ']).len());
             }
-            Some(failed) => Ok(Tried::Failed(failed)),
         }
+        Ok(flow?.map_or(Tried::Answered, Tried::Failed))
     }
 
     /// A streamed answer. `Ok(None)`: released to its end; `Ok(Some)`: failed before anything was released.
@@ -304,23 +376,20 @@ impl Exchange {
         began_us: u64,
     ) -> Result<Option<Failed>, Stop> {
         let mut decoder = sse::Decoder::new(limits::EVENT_BYTES_MAX);
-        let mut early: Vec<Bytes> = Vec::new();
-        // Counted from the try's beginning, the connection and the headers included.
-        let first_token_by = began_us / 1000 + attempt.first_token_timeout_ms;
-        let mut last_byte_at = self.now_ms();
+        let choices = self.decided().chat.n() as usize;
+        let mut early = Early::default();
+        let mut patience = Patience {
+            attempt,
+            // Counted from the try's beginning, the connection and the headers included.
+            first_token_by: began_us / 1000 + attempt.first_token_timeout_ms,
+            last_byte_at: self.now_ms(),
+        };
         loop {
             let now = self.now_ms();
-            let idle_at = last_byte_at + attempt.idle_timeout_ms;
-            let quiet_until = if release.summary().saw_content {
-                idle_at
-            } else {
-                idle_at.min(first_token_by)
-            };
             let wake_at = release
                 .expires_at_ms()
                 .unwrap_or(u64::MAX)
-                .min(quiet_until)
-                .min(attempt.deadline_at_ms);
+                .min(patience.ends_at(release.summary().saw_content));
             let pause = Duration::from_millis(wake_at.saturating_sub(now));
             let arrived =
                 or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
@@ -328,16 +397,9 @@ impl Exchange {
             let mut ended = false;
             let mut broken = None;
             match arrived {
-                Err(_) if now >= quiet_until || now >= attempt.deadline_at_ms => {
-                    broken = Some(Failed::new(
-                        Failure::Timeout,
-                        "timeout",
-                        format!("no bytes within {} ms", now - last_byte_at),
-                    ));
-                }
-                Err(_) => release.expire(now),
+                Err(_) => {}
                 Ok(Ok(Some(chunk))) => {
-                    last_byte_at = now;
+                    patience.last_byte_at = now;
                     decoder.push(&chunk);
                     loop {
                         match decoder.next_event() {
@@ -377,12 +439,27 @@ impl Exchange {
                     format!("error inside the stream: {error}"),
                 ));
             }
+            if broken.is_none() && !ended {
+                broken = patience.overdue(release.summary().saw_content, now);
+            }
             if broken.is_none() && ended {
                 release.end(now);
+            } else if release.expires_at_ms().is_some_and(|at| at <= now) {
+                release.expire(now);
             }
             guards.drive(release).await;
-            if release.summary().cut.is_some() && release.summary().done {
-                ended = true;
+            early.take(release);
+            if early.bytes > limits::EARLY_BYTES_MAX && release.summary().released_text_bytes == 0 {
+                let detail = format!("{} bytes came without content", early.bytes);
+                broken = Some(Failed::new(Failure::Protocol, "stream-error", detail));
+            }
+            if let Some(cut) = release.summary().cut.clone() {
+                if release.cut_choices() >= choices {
+                    // Nothing more can be released: the provider is cancelled instead of listened to.
+                    release.cut(None, cut.reason);
+                    early.take(release);
+                }
+                ended |= release.summary().done;
             }
             if let Some(failed) = broken {
                 if !self.reply.started() {
@@ -422,16 +499,15 @@ impl Exchange {
     async fn forward(
         &mut self,
         release: &mut Release,
-        early: &mut Vec<Bytes>,
+        early: &mut Early,
         last: bool,
     ) -> Result<(), Stop> {
-        while let Some(bytes) = release.output() {
-            early.push(bytes);
-        }
+        early.take(release);
         if !self.reply.started() {
             return Ok(());
         }
-        for bytes in early.drain(..) {
+        early.bytes = 0;
+        for bytes in early.chunks.drain(..) {
             self.released(&bytes);
             if last {
                 self.tail.push_back(bytes);
@@ -524,8 +600,30 @@ impl Exchange {
         });
     }
 
+    /// Settles an attempt that was left midway: what it may have used is estimated, never nothing.
+    pub(super) fn settle(&mut self) {
+        let total_us = self.elapsed_us();
+        let Some(record) = self.attempts.last_mut() else {
+            return;
+        };
+        if !record.outcome.is_empty() {
+            return;
+        }
+        "cancelled".clone_into(&mut record.outcome);
+        record.total_us = total_us;
+        let (index, target) = (record.index, record.target.clone());
+        if !self.is_metered(index) {
+            self.meter(index, &target, "cancelled", &Summary::default());
+        }
+    }
+
+    fn is_metered(&mut self, attempt: u32) -> bool {
+        let usages = &self.decided().usages;
+        usages.iter().any(|usage| usage.attempt == attempt)
+    }
+
     /// Every attempt failed: says which and why.
-    fn gave_up(&self) -> GatewayError {
+    fn gave_up(&self, retry_after_ms: Option<u64>) -> GatewayError {
         let told = |attempt: &AttemptRecord| {
             format!("{}: {} {}", attempt.target, attempt.outcome, attempt.detail)
         };
@@ -558,6 +656,8 @@ impl Exchange {
         let mut error = GatewayError::new(kind, format!("every target failed: {all}"));
         if only_limited {
             error.status = Some(429);
+            error.retry_after_s =
+                retry_after_ms.map(|ms| u32::try_from(ms.div_ceil(1000)).unwrap_or(u32::MAX));
         }
         error
     }

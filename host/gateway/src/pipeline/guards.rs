@@ -123,6 +123,18 @@ impl Guards {
         }
     }
 
+    /// The reason of a cut as it may be recorded: a guard's own words may repeat content, so of them only the code stays.
+    pub(super) fn recordable(&self, reason: &Reason) -> Reason {
+        let is_theirs = |layer: &Layer| layer.cut.as_ref() == Some(&reason.code);
+        let mut reason = reason.clone();
+        if self.layers.iter().any(is_theirs) {
+            "a guard ended the answer; its own words are not recorded"
+                .clone_into(&mut reason.detail);
+            reason.attributes.clear();
+        }
+        reason
+    }
+
     /// The records of all layers.
     pub(super) fn records(self) -> Vec<StepRecord> {
         let policy = self.policy;
