@@ -4,6 +4,7 @@
 mod answers;
 mod cli;
 mod decisions;
+mod docs;
 mod drain;
 mod edits;
 mod failover;
