@@ -18,7 +18,7 @@ pub(crate) const EARLY_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
 /// How long a provider's error body may take.
 pub(crate) const ERROR_BODY_MS_MAX: u64 = 5_000;
 /// Bytes of all request bodies together, node-wide; more where `data.body-bytes-max` alone is.
-pub(crate) const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub(crate) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a model's name in a request; it is recorded and told back.
 pub(crate) const MODEL_BYTES_MAX: usize = 256;
 /// Bytes that the connection takes of an answer at once; the rest stays where it counts as unread.

@@ -36,7 +36,8 @@ struct Pipe {
     unread_bytes: Cell<usize>,
     ended: Cell<bool>,
     dropped: Cell<bool>,
-    length: Cell<Option<u64>>,
+    /// All of the answer was there when it began: its length is known.
+    is_whole: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
 }
@@ -72,7 +73,7 @@ impl ReplyBody {
     /// A body that is there already.
     pub(crate) fn whole(body: Bytes) -> Self {
         let pipe = Pipe::default();
-        pipe.length.set(Some(body.len() as u64));
+        pipe.is_whole.set(true);
         pipe.unread_bytes.set(body.len());
         pipe.chunks.borrow_mut().push_back(body);
         pipe.ended.set(true);
@@ -124,7 +125,7 @@ impl Reply {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<(), Gone> {
-        self.pipe.length.set(Some(body.len() as u64));
+        self.pipe.is_whole.set(true);
         self.pipe.unread_bytes.set(body.len());
         self.pipe.chunks.borrow_mut().push_back(body);
         self.pipe.ended.set(true);
@@ -245,10 +246,11 @@ impl Body for ReplyBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.pipe
-            .length
-            .get()
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
+        if self.pipe.is_whole.get() {
+            SizeHint::with_exact(self.pipe.unread_bytes.get() as u64)
+        } else {
+            SizeHint::default()
+        }
     }
 }
 

@@ -48,6 +48,10 @@ pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
         .parse()
         .context("control.listen is not an address:port")?;
     quiet_panics();
+    if let Some(path) = ready_file {
+        // An earlier process's word must not be taken for ours.
+        let _there_may_be_none = std::fs::remove_file(path);
+    }
     unused(data_address)?;
     let first = listen(data_address)?;
     let data_address = first
