@@ -13,6 +13,7 @@ mod floor;
 mod guards;
 mod hostile;
 mod quickstart;
+mod records;
 mod refusals;
 mod sdk;
 mod secrets;
