@@ -15,6 +15,7 @@ mod iban;
 mod ip;
 mod number;
 mod phone;
+mod skip;
 mod ssn;
 
 use crate::kind::{Act, Kind};
@@ -113,6 +114,8 @@ struct Page<'a> {
     bytes: &'a [u8],
     /// Nothing follows.
     complete: bool,
+    /// The last find ended here; what stands after it goes on from nothing.
+    clear_from: usize,
 }
 
 /// A byte ahead.
@@ -155,6 +158,10 @@ pub struct Memo {
     no_email_before: usize,
     /// From some place below to here the text is a local part without an `@`.
     local_until: usize,
+    /// No `@` stands between the place of the last look and here.
+    no_sign_before: usize,
+    /// The last find ended here.
+    found_end: usize,
 }
 
 impl Memo {
@@ -162,6 +169,17 @@ impl Memo {
     pub fn shift(&mut self, bytes: usize) {
         self.no_email_before = self.no_email_before.saturating_sub(bytes);
         self.local_until = self.local_until.saturating_sub(bytes);
+        self.no_sign_before = self.no_sign_before.saturating_sub(bytes);
+        self.found_end = self.found_end.saturating_sub(bytes);
+    }
+
+    /// Without what was learnt from a supposed end.
+    #[must_use]
+    pub fn forgetting_ahead(self) -> Self {
+        Self {
+            found_end: self.found_end,
+            ..Self::default()
+        }
     }
 }
 
@@ -187,13 +205,10 @@ impl Scanner {
     #[must_use]
     pub fn finds(&self, text: &str) -> Vec<(Kind, usize, usize)> {
         let mut finds = Vec::new();
-        let Some(narrowed) = self.narrowed(text) else {
-            return finds;
-        };
         let mut memo = Memo::default();
         let mut place = 0;
         while place < text.len() {
-            match narrowed.step(text, place, true, &mut memo) {
+            match self.step(text, place, true, &mut memo) {
                 Step::Clean(bytes) => place += bytes,
                 Step::Found {
                     kind,
@@ -212,30 +227,6 @@ impl Scanner {
         finds
     }
 
-    /// Only the kinds that a whole text can hold by its bytes, or none: most text has no digit and no `@`.
-    fn narrowed(&self, text: &str) -> Option<Self> {
-        // Counted without branches, so that the loop is vectorised where it can be.
-        let (mut signs, mut digits, mut colons) = (0_usize, 0_usize, 0_usize);
-        for byte in text.bytes() {
-            signs += usize::from(byte == b'@');
-            digits += usize::from(byte.is_ascii_digit());
-            colons += usize::from(byte == b':');
-        }
-        let can_hold = |kind: Kind| match kind {
-            Kind::Email => signs > 0,
-            Kind::Phone => digits >= phone::DIGITS_MIN,
-            Kind::Card => digits >= card::DIGITS_MIN,
-            Kind::Iban => digits >= 2,
-            Kind::Ip => digits >= 4 || (digits > 0 && colons >= 2),
-            Kind::UsSsn => digits >= ssn::DIGITS,
-        };
-        let mut wanted = self.wanted;
-        for kind in Kind::ALL {
-            wanted[kind.index()] &= can_hold(kind);
-        }
-        wanted.contains(&true).then_some(Self { wanted })
-    }
-
     const fn wants(&self, kind: Kind) -> bool {
         self.wanted[kind.index()]
     }
@@ -250,6 +241,14 @@ impl Scanner {
     /// Decides about the text at `at`; `complete` says that nothing follows `text`.
     #[must_use]
     pub fn step(&self, text: &str, at: usize, complete: bool, memo: &mut Memo) -> Step {
+        let begins = self.skip(text, at, complete, memo);
+        if begins > at {
+            return Step::Clean(begins - at);
+        }
+        self.decide(text, at, complete, memo)
+    }
+
+    fn decide(&self, text: &str, at: usize, complete: bool, memo: &mut Memo) -> Step {
         // The window makes the bound hold by construction: what lies beyond it cannot change a decision.
         let edge = at + HOLD_BYTES;
         let beyond = text.len() > edge;
@@ -262,16 +261,22 @@ impl Scanner {
             text,
             bytes: text.as_bytes(),
             complete: complete || beyond,
+            clear_from: memo.found_end,
         };
         let seen = match page.bytes[at] {
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' => return self.word(page, at, memo),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.word(page, at, memo),
             0x80.. => self.email(page, at, memo),
             b'+' | b'(' if self.wants_numbers() => number::see(self, page, at),
             b':' if self.wants(Kind::Ip) => ip::see_v6(page, at),
             _ => Seen::Nothing,
         };
-        seen.step()
-            .unwrap_or_else(|| Step::Clean(inert_until(text, next_border(text, at)) - at))
+        let step = seen
+            .step()
+            .unwrap_or_else(|| Step::Clean(next_border(text, at) - at));
+        if let Step::Found { bytes, .. } = step {
+            memo.found_end = at + bytes;
+        }
+        step
     }
 
     fn email(&self, page: Page<'_>, at: usize, memo: &mut Memo) -> Seen {
@@ -282,14 +287,14 @@ impl Scanner {
         }
     }
 
-    fn word(&self, page: Page<'_>, at: usize, memo: &mut Memo) -> Step {
+    fn word(&self, page: Page<'_>, at: usize, memo: &mut Memo) -> Seen {
         let first = page.bytes[at];
         let before = page.before(at);
         let inside = before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let begins_digits = first.is_ascii_digit() && !before.is_some_and(|b| b.is_ascii_digit());
         let mut verdict = Verdict::default();
         verdict.hear(self.email(page, at, memo));
-        if verdict.asks() && !inside && self.wants(Kind::Ip) && first.is_ascii_hexdigit() {
+        if verdict.asks() && !inside && self.wants(Kind::Ip) && ip::may_begin_v6(page, at) {
             verdict.hear(ip::see_v6(page, at));
         }
         if verdict.asks() && !inside && self.wants(Kind::Iban) && first.is_ascii_alphabetic() {
@@ -298,38 +303,13 @@ impl Scanner {
         if verdict.asks() && begins_digits && self.wants_numbers() {
             verdict.hear(number::see(self, page, at));
         }
-        verdict.0.step().unwrap_or_else(|| {
-            let end = at + self.stride(page, at, memo);
-            Step::Clean(inert_until(page.text, end) - at)
-        })
+        verdict.0
     }
-
-    /// How far nothing can begin: to the end of the letters or digits, or one byte where an address still can.
-    fn stride(&self, page: Page<'_>, at: usize, memo: &Memo) -> usize {
-        let end = if self.wants(Kind::Email) {
-            memo.no_email_before.min(page.bytes.len())
-        } else {
-            page.bytes.len()
-        };
-        if end <= at + 1 {
-            return 1;
-        }
-        let digits = page.bytes[at].is_ascii_digit();
-        let goes_on = |byte: &&u8| {
-            byte.is_ascii_digit() == digits && (byte.is_ascii_alphanumeric() || **byte == b'_')
-        };
-        1 + page.bytes[at + 1..end].iter().take_while(goes_on).count()
-    }
-}
-
-/// The first place from `at` on where something can begin.
-fn inert_until(text: &str, at: usize) -> usize {
-    let inert = |byte: &&u8| {
-        !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'+' | b'(' | b':' | 0x80..))
-    };
-    at + text.as_bytes()[at..].iter().take_while(inert).count()
 }
 
 fn next_border(text: &str, at: usize) -> usize {
     pointsman_sdk::border_above(text, at + 1)
 }
+
+#[cfg(test)]
+mod tests;

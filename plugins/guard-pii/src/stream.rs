@@ -223,7 +223,7 @@ impl Flow {
                 Step::Undecided { .. } => self.pass(self.text.len(), actions),
             }
             // What was learnt from a supposed end does not hold for what follows.
-            self.memo = Memo::default();
+            self.memo = self.memo.forgetting_ahead();
         }
         self.place = stand;
         self.memo = memo;

@@ -162,13 +162,23 @@ const AFTER: &[&str] = &[
     "landline$",
 ];
 
+/// Digits that may stand between a word and the number that it is about: two phones.
+const DIGITS_BETWEEN_MAX: usize = 24;
+
 /// What the nearest telling word in `back` says. What stands on the line above says nothing of this line's number
 /// (`Suite 12`), but for a word that asks for one (`Phone:`).
 pub(super) fn before(back: &[u8]) -> Context {
     let mut line_above = false;
+    let mut digits = 0;
     for at in (0..back.len()).rev() {
-        if back[at] == b'\n' {
-            line_above = true;
+        match back[at] {
+            b'\n' => line_above = true,
+            b'0'..=b'9' => digits += 1,
+            _ => {}
+        }
+        // Behind two numbers no word is about the third.
+        if digits > DIGITS_BETWEEN_MAX {
+            break;
         }
         if !begins_word(back, at) {
             continue;

@@ -7,7 +7,7 @@
 use super::{Memo, Page, Seen};
 use crate::kind::Kind;
 
-const LOCAL_BYTES_MAX: usize = 64;
+pub(super) const LOCAL_BYTES_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 186;
 
 /// Bound: the two parts, the `@`, and one character to know that it ended.

@@ -20,6 +20,17 @@ const VERSION_WORDS: &[&str] = &[
     "chapter", "firmware", "upgrade", "update",
 ];
 
+/// Whether a first group and a colon stand at `at`, or may come to: most words and numbers are told from addresses
+/// here.
+pub(super) fn may_begin_v6(page: Page<'_>, at: usize) -> bool {
+    let group = page.bytes[at..]
+        .iter()
+        .take(5)
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
+    matches!(group, 1..=4) && matches!(page.ahead(at + group), Ahead::Byte(b':') | Ahead::Unknown)
+}
+
 /// An IPv6 address that begins at `at`.
 pub(super) fn see_v6(page: Page<'_>, at: usize) -> Seen {
     if let Some(before) = page.before(at)
@@ -41,8 +52,7 @@ pub(super) fn see_v6(page: Page<'_>, at: usize) -> Seen {
             Ahead::Byte(_) | Ahead::End => break,
         }
         end += 1;
-        // Most words and numbers are told from addresses here.
-        if (colons == 0 && end - at > 4) || end - at > V6_BYTES_MAX {
+        if end - at > V6_BYTES_MAX {
             return Seen::Nothing;
         }
     }

@@ -13,6 +13,7 @@ const GROUPS_MAX: usize = 20;
 const RUN_BYTES_MAX: usize = 100;
 /// What a detector reads after the run: a phone's extension, then a word such as `office`.
 const AFTER_BYTES_MAX: usize = 40;
+const _: () = assert!(RUN_BYTES_MAX + GROUP_DIGITS_MAX < 256);
 /// Bound of everything here.
 pub(super) const BYTES_MAX: usize = RUN_BYTES_MAX + GROUP_DIGITS_MAX + AFTER_BYTES_MAX;
 /// From so many digits on, what may become a card is not released in doubt.
@@ -42,10 +43,11 @@ pub(super) struct Run<'a> {
     page: Page<'a>,
     /// Where it begins, its `+` or bracket included.
     pub(super) begin: usize,
-    groups: [(usize, usize); GROUPS_MAX],
+    /// First byte and byte after the last, from `begin` on.
+    groups: [(u8, u8); GROUPS_MAX],
     gaps: [Gap; GROUPS_MAX],
     /// How many digits lie before each group, and at last before the end.
-    totals: [usize; GROUPS_MAX + 1],
+    totals: [u8; GROUPS_MAX + 1],
     /// How many groups.
     pub(super) count: usize,
     /// It begins with a plus sign.
@@ -61,9 +63,8 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// The run that begins at `at`; `Err(true)` where that cannot be known yet, `Err(false)` where none does.
-    fn read(page: Page<'a>, at: usize) -> Result<Self, bool> {
-        let mut run = Self {
+    fn new(page: Page<'a>, at: usize) -> Self {
+        Self {
             page,
             begin: at,
             groups: [(0, 0); GROUPS_MAX],
@@ -75,67 +76,71 @@ impl<'a> Run<'a> {
             glued: is_glued(page, at),
             joined: joined(page, at),
             ended: true,
-        };
-        let mut place = at;
-        if run.plus {
+        }
+    }
+
+    /// Reads what follows; without a group at last, none begins here, or none can be known to.
+    fn read(&mut self) {
+        let bytes = self.page.bytes;
+        let mut place = self.begin + usize::from(self.plus || self.paren);
+        if self.plus && bytes.get(place) == Some(&b'(') {
+            self.paren = true;
             place += 1;
         }
-        if page.bytes.get(place) == Some(&b'(') {
-            run.paren = true;
-            place += 1;
-        }
-        match page.ahead(place) {
-            Ahead::Byte(byte) if byte.is_ascii_digit() => {}
-            Ahead::Unknown => return Err(true),
-            Ahead::Byte(_) | Ahead::End => return Err(false),
+        if let Ahead::Unknown = self.page.ahead(place) {
+            self.ended = false;
         }
         // No find has more digits than the longest group, so a row of numbers is not read to its end.
-        while run.count < GROUPS_MAX
-            && run.total(run.count) <= GROUP_DIGITS_MAX
-            && place - at < RUN_BYTES_MAX
+        while self.count < GROUPS_MAX
+            && self.total(self.count) <= GROUP_DIGITS_MAX
+            && place - self.begin < RUN_BYTES_MAX
         {
-            let digits = page.bytes[place..]
-                .iter()
-                .take(GROUP_DIGITS_MAX + 1)
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
-            if digits > GROUP_DIGITS_MAX {
-                return if run.count == 0 { Err(false) } else { Ok(run) };
+            let mut end = place;
+            while end - place <= GROUP_DIGITS_MAX && bytes.get(end).is_some_and(u8::is_ascii_digit)
+            {
+                end += 1;
             }
-            let end = place + digits;
-            run.groups[run.count] = (place, end);
-            run.totals[run.count + 1] = run.totals[run.count] + digits;
-            run.count += 1;
-            match gap(page, end) {
+            let digits = end - place;
+            if !(1..=GROUP_DIGITS_MAX).contains(&digits) {
+                return;
+            }
+            self.push(place, end);
+            match gap(self.page, end) {
                 Read::Gap(gap, next) => {
-                    run.gaps[run.count - 1] = gap;
+                    self.gaps[self.count - 1] = gap;
                     place = next;
                 }
-                Read::Nothing => return Ok(run),
+                Read::Nothing => return,
                 Read::Unknown => {
-                    run.ended = false;
-                    return Ok(run);
+                    self.ended = false;
+                    return;
                 }
             }
         }
-        Ok(run)
+    }
+
+    fn push(&mut self, start: usize, end: usize) {
+        let near = |place: usize| u8::try_from(place - self.begin).unwrap_or(u8::MAX);
+        self.groups[self.count] = (near(start), near(end));
+        self.totals[self.count + 1] = self.totals[self.count] + near(end) - near(start);
+        self.count += 1;
     }
 
     /// The digits of a group.
     pub(super) fn digits(&self, group: usize) -> &'a [u8] {
         let (start, end) = self.groups[group];
-        &self.page.bytes[start..end]
+        &self.page.bytes[self.begin + usize::from(start)..self.begin + usize::from(end)]
     }
 
     /// How many digits a group has.
     pub(super) const fn size(&self, group: usize) -> usize {
         let (start, end) = self.groups[group];
-        end - start
+        (end - start) as usize
     }
 
     /// How many digits the first `count` groups have.
     pub(super) const fn total(&self, count: usize) -> usize {
-        self.totals[count]
+        self.totals[count] as usize
     }
 
     /// What follows a group.
@@ -145,25 +150,24 @@ impl<'a> Run<'a> {
 
     /// Where a group ends.
     pub(super) const fn end_of(&self, group: usize) -> usize {
-        self.groups[group].1
+        self.begin + self.groups[group].1 as usize
     }
 }
 
 /// What the run at `at` is.
 pub(super) fn see(scanner: &Scanner, page: Page<'_>, at: usize) -> Seen {
-    // A lone digit within a row of numbers begins nothing, unless an address.
-    if let [b'0'..=b'9', next, ..] = &page.bytes[at..]
-        && !next.is_ascii_digit()
-        && *next != b'.'
-        && joined(page, at) == Some(Gap::Space)
-    {
+    if page.bytes[at].is_ascii_digit() && is_idle(page.bytes, at, page.complete, page.clear_from) {
         return Seen::Nothing;
     }
-    let run = match Run::read(page, at) {
-        Ok(run) => run,
-        Err(true) => return Seen::More(None),
-        Err(false) => return Seen::Nothing,
-    };
+    let mut run = Run::new(page, at);
+    run.read();
+    if run.count == 0 {
+        return if run.ended {
+            Seen::Nothing
+        } else {
+            Seen::More(None)
+        };
+    }
     if run.ended {
         return detect(scanner, page, &run);
     }
@@ -177,6 +181,59 @@ pub(super) fn see(scanner: &Scanner, page: Page<'_>, at: usize) -> Seen {
         Seen::Nothing | Seen::Overlong(..) | Seen::More(_) => begins_like(scanner, &run),
     };
     Seen::More(looks_like)
+}
+
+/// Whether digits at `at` are seen at once to begin nothing, whatever follows the known bytes. Most numbers are.
+pub(super) fn is_idle(bytes: &[u8], at: usize, complete: bool, clear_from: usize) -> bool {
+    let in_a_row =
+        at >= 2 && bytes[at - 1] == b' ' && bytes[at - 2].is_ascii_digit() && at - 1 != clear_from;
+    is_short(bytes, at, complete) || (in_a_row && is_idle_in_a_row(bytes, at))
+}
+
+/// Fewer than six digits, or four with three dots.
+fn is_short(bytes: &[u8], at: usize, complete: bool) -> bool {
+    let (mut digits, mut dots) = (0, 0);
+    let mut place = at;
+    while let Some(&byte) = bytes.get(place) {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b'.' => dots += 1,
+            b' ' | b'-' | b'/' | b'(' | b')' => {}
+            // The dashes and spaces that are not ASCII.
+            0x80.. => return false,
+            _ => return true,
+        }
+        if digits >= 6 || dots >= 3 {
+            return false;
+        }
+        place += 1;
+    }
+    complete
+}
+
+/// A number within a row of numbers begins nothing but an address or number with dots, the groups of a card (four
+/// digits and more), a social security number (3, 2, 4) or a North American phone (3, 3, 4).
+fn is_idle_in_a_row(bytes: &[u8], at: usize) -> bool {
+    let group = |from: usize| {
+        let mut end = from;
+        while end - from < 5 && bytes.get(end).is_some_and(u8::is_ascii_digit) {
+            end += 1;
+        }
+        end
+    };
+    let first = group(at);
+    match (first - at, bytes.get(first)) {
+        // Not known yet, or dotted.
+        (_, None | Some(b'.')) => false,
+        (1 | 2, Some(_)) => true,
+        (3, Some(b' ' | b'-')) => {
+            let second = group(first + 1);
+            let third = group(second + 1);
+            let sizes = (second - first - 1, third.saturating_sub(second + 1));
+            third < bytes.len() && !matches!(sizes, (2 | 3, 4))
+        }
+        _ => false,
+    }
 }
 
 fn detect(scanner: &Scanner, page: Page<'_>, run: &Run<'_>) -> Seen {
@@ -287,18 +344,31 @@ fn separator(rest: &str) -> Option<(Gap, usize)> {
 }
 
 fn is_glued(page: Page<'_>, at: usize) -> bool {
-    match page.text[..at].chars().next_back() {
-        Some('$' | '€' | '£' | '¥' | '₹' | '_') => true,
-        Some(character) => character.is_ascii_alphanumeric(),
+    match page.before(at) {
+        Some(0x80..) => matches!(
+            page.text[..at].chars().next_back(),
+            Some('€' | '£' | '¥' | '₹')
+        ),
+        Some(byte) => byte.is_ascii_alphanumeric() || matches!(byte, b'$' | b'_'),
         None => false,
     }
 }
 
-/// Whether a digit and one separator stand before.
+/// Whether a digit and one separator stand before, and are not the end of a find.
 fn joined(page: Page<'_>, at: usize) -> Option<Gap> {
-    let mut back = page.text[..at].char_indices().rev();
-    let (start, _) = back.next()?;
-    let (_, digit) = back.next()?;
-    let (gap, _) = separator(&page.text[start..at])?;
-    digit.is_ascii_digit().then_some(gap)
+    let before = &page.bytes[..at];
+    let gap = match before {
+        [.., b'0'..=b'9', b' '] => Gap::Space,
+        [.., b'0'..=b'9', b'-'] => Gap::Dash,
+        [.., b'0'..=b'9', b'.'] => Gap::Dot,
+        [.., 0x80..=0xff] => {
+            let (start, _) = page.text[..at].char_indices().next_back()?;
+            let (gap, _) = separator(&page.text[start..at])?;
+            let digit = page.before(start).is_some_and(|byte| byte.is_ascii_digit());
+            return (digit && start != page.clear_from).then_some(gap);
+        }
+        [.., b'0'..=b'9', b'/'] => Gap::Slash,
+        _ => return None,
+    };
+    (at - 1 != page.clear_from).then_some(gap)
 }

@@ -25,8 +25,13 @@ pub(super) fn see(page: Page<'_>, run: &Run<'_>) -> Seen {
     if run.glued || !separate || run.total(run.count) < DIGITS_MIN || is_date(run) {
         return Seen::Nothing;
     }
+    // Of a row of numbers only what is a phone by its form is one.
+    let in_a_row = run.joined.is_some() && !run.plus && !run.paren;
     let mut context = None;
     for count in (1..=run.count).rev() {
+        if in_a_row && !is_unmistakable(run, count) {
+            continue;
+        }
         if !is_possible(run, count) || !is_balanced(run, count) {
             continue;
         }
