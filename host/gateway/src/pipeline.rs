@@ -12,6 +12,7 @@ mod exchange;
 mod execute;
 mod guards;
 mod rehearse;
+mod stream;
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use bytes::BytesMut;
 use pointsman_domain::decision::{AttemptRecord, Outcome};
 use pointsman_domain::usage::Usage;
 use pointsman_domain::{ErrorKind, GatewayError};
@@ -11,7 +10,6 @@ use pointsman_traffic::attempts::{Attempts, Failure, Next, Try};
 use pointsman_upstream::{Answer, Outgoing, UpstreamError, UpstreamErrorKind};
 use pointsman_wire::openai::{self, TargetBody};
 use pointsman_wire::release::{Release, Summary};
-use pointsman_wire::sse;
 
 use super::guards::Guards;
 use super::{Exchange, Stop};
@@ -27,16 +25,16 @@ enum Tried {
     Failed(Failed),
 }
 
-struct Failed {
+pub(super) struct Failed {
     failure: Failure,
-    outcome: &'static str,
-    detail: String,
+    pub(super) outcome: &'static str,
+    pub(super) detail: String,
     status: Option<u16>,
     retry_after_ms: Option<u64>,
 }
 
 impl Failed {
-    fn new(failure: Failure, outcome: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(failure: Failure, outcome: &'static str, detail: impl Into<String>) -> Self {
         Self {
             failure,
             outcome,
@@ -47,61 +45,11 @@ impl Failed {
     }
 }
 
-/// Bytes that wait for the first content.
-#[derive(Default)]
-struct Early {
-    chunks: Vec<Bytes>,
-    bytes: usize,
-}
-
-impl Early {
-    fn take(&mut self, release: &mut Release) {
-        while let Some(chunk) = release.output() {
-            self.bytes += chunk.len();
-            self.chunks.push(chunk);
-        }
-    }
-}
-
-/// When a stream is given up, on the exchange's clock.
-struct Patience<'a> {
-    attempt: &'a Try,
-    first_token_by: u64,
-    last_byte_at: u64,
-}
-
-impl Patience<'_> {
-    fn ends_at(&self, saw_content: bool) -> u64 {
-        let quiet_until = self.last_byte_at + self.attempt.idle_timeout_ms;
-        let until = quiet_until.min(self.attempt.deadline_at_ms);
-        if saw_content {
-            until
-        } else {
-            until.min(self.first_token_by)
-        }
-    }
-
-    /// Which bound is met, where one is; asked whether bytes came or not, so that no provider outruns it.
-    fn overdue(&self, saw_content: bool, now: u64) -> Option<Failed> {
-        if now < self.ends_at(saw_content) {
-            return None;
-        }
-        let detail = if now >= self.attempt.deadline_at_ms {
-            "the answer was not over at the deadline".to_owned()
-        } else if now >= self.last_byte_at + self.attempt.idle_timeout_ms {
-            format!("no bytes within {} ms", self.attempt.idle_timeout_ms)
-        } else {
-            format!(
-                "no content within {} ms",
-                self.attempt.first_token_timeout_ms
-            )
-        };
-        Some(Failed::new(Failure::Timeout, "timeout", detail))
-    }
-}
-
 /// Waits for `future` unless the client goes away first, which cancels it.
-async fn or_gone<T>(reply: &mut Reply, future: impl Future<Output = T>) -> Result<T, Stop> {
+pub(super) async fn or_gone<T>(
+    reply: &mut Reply,
+    future: impl Future<Output = T>,
+) -> Result<T, Stop> {
     tokio::select! {
         biased;
         () = reply.gone() => Err(Stop::Gone),
@@ -366,167 +314,6 @@ impl Exchange {
         Ok(flow?.map_or(Tried::Answered, Tried::Failed))
     }
 
-    /// A streamed answer. `Ok(None)`: released to its end; `Ok(Some)`: failed before anything was released.
-    async fn stream(
-        &mut self,
-        attempt: &Try,
-        answer: &mut Answer,
-        release: &mut Release,
-        guards: &mut Guards,
-        began_us: u64,
-    ) -> Result<Option<Failed>, Stop> {
-        let mut decoder = sse::Decoder::new(limits::EVENT_BYTES_MAX);
-        let choices = self.decided().chat.n() as usize;
-        let mut early = Early::default();
-        let mut patience = Patience {
-            attempt,
-            // Counted from the try's beginning, the connection and the headers included.
-            first_token_by: began_us / 1000 + attempt.first_token_timeout_ms,
-            last_byte_at: self.now_ms(),
-        };
-        loop {
-            let now = self.now_ms();
-            let wake_at = release
-                .expires_at_ms()
-                .unwrap_or(u64::MAX)
-                .min(patience.ends_at(release.summary().saw_content));
-            let pause = Duration::from_millis(wake_at.saturating_sub(now));
-            let arrived =
-                or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
-            let now = self.now_ms();
-            let mut ended = false;
-            let mut broken = None;
-            match arrived {
-                Err(_) => {}
-                Ok(Ok(Some(chunk))) => {
-                    patience.last_byte_at = now;
-                    decoder.push(&chunk);
-                    loop {
-                        match decoder.next_event() {
-                            Ok(Some(event)) => {
-                                release.event(event, now);
-                                guards.drive(release).await;
-                            }
-                            Ok(None) => break,
-                            Err(error) => {
-                                broken = Some(Failed::new(
-                                    Failure::Protocol,
-                                    "stream-error",
-                                    error.to_string(),
-                                ));
-                                break;
-                            }
-                        }
-                    }
-                    ended = release.summary().done;
-                }
-                Ok(Ok(None)) => {
-                    ended = true;
-                    if !release.summary().done && release.summary().finish_reasons.is_empty() {
-                        broken = Some(Failed::new(
-                            Failure::Protocol,
-                            "stream-error",
-                            "the stream ended without a finish",
-                        ));
-                    }
-                }
-                Ok(Err(error)) => broken = Some(from_upstream(&error)),
-            }
-            if let Some(error) = release.summary().provider_error.clone() {
-                broken = Some(Failed::new(
-                    Failure::InStream,
-                    "stream-error",
-                    format!("error inside the stream: {error}"),
-                ));
-            }
-            if broken.is_none() && !ended {
-                broken = patience.overdue(release.summary().saw_content, now);
-            }
-            if broken.is_none() && ended {
-                release.end(now);
-            } else if release.expires_at_ms().is_some_and(|at| at <= now) {
-                release.expire(now);
-            }
-            guards.drive(release).await;
-            early.take(release);
-            if early.bytes > limits::EARLY_BYTES_MAX && release.summary().released_text_bytes == 0 {
-                let detail = format!("{} bytes came without content", early.bytes);
-                broken = Some(Failed::new(Failure::Protocol, "stream-error", detail));
-            }
-            if let Some(cut) = release.summary().cut.clone() {
-                if release.cut_choices() >= choices {
-                    // Nothing more can be released: the provider is cancelled instead of listened to.
-                    release.cut(None, cut.reason);
-                    early.take(release);
-                }
-                ended |= release.summary().done;
-            }
-            if let Some(failed) = broken {
-                if !self.reply.started() {
-                    return Ok(Some(failed));
-                }
-                release.abort(now);
-                guards.drive(release).await;
-                self.forward(release, &mut early, true).await?;
-                let kind = if failed.outcome == "timeout" {
-                    ErrorKind::UpstreamTimeout
-                } else {
-                    ErrorKind::UpstreamFailed
-                };
-                let message = format!(
-                    "{} failed after the answer had begun: {}",
-                    attempt.target, failed.detail
-                );
-                let record = self.attempts.last_mut().expect("an attempt is under way");
-                failed.outcome.clone_into(&mut record.outcome);
-                record.detail = failed.detail;
-                return Err(GatewayError::new(kind, message).into());
-            }
-            self.note_first_token(release, began_us);
-            let may_start = release.summary().released_text_bytes > 0 || ended;
-            if may_start && !self.reply.started() {
-                let headers = self.headers("text/event-stream", Some(&attempt.target));
-                self.reply.start(StatusCode::OK, headers)?;
-            }
-            self.forward(release, &mut early, ended).await?;
-            if ended {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Moves released bytes to the client: held back until there is content, and at the end until the record stands.
-    async fn forward(
-        &mut self,
-        release: &mut Release,
-        early: &mut Early,
-        last: bool,
-    ) -> Result<(), Stop> {
-        early.take(release);
-        if !self.reply.started() {
-            return Ok(());
-        }
-        early.bytes = 0;
-        for bytes in early.chunks.drain(..) {
-            self.released(&bytes);
-            if last {
-                self.tail.push_back(bytes);
-            } else {
-                self.reply.send(bytes).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn note_first_token(&mut self, release: &Release, began_us: u64) {
-        if self.ttft_us.is_none() && release.summary().released_text_bytes > 0 {
-            let now = self.elapsed_us();
-            self.ttft_us = Some(now);
-            let record = self.attempts.last_mut().expect("an attempt is under way");
-            record.ttft_us = Some(now - began_us);
-        }
-    }
-
     /// A whole answer takes the same way through the guards.
     async fn whole(
         &mut self,
@@ -663,7 +450,7 @@ impl Exchange {
     }
 }
 
-fn from_upstream(error: &UpstreamError) -> Failed {
+pub(super) fn from_upstream(error: &UpstreamError) -> Failed {
     let (failure, outcome) = match error.kind {
         UpstreamErrorKind::Connect | UpstreamErrorKind::Tls => (Failure::Connect, "connect"),
         UpstreamErrorKind::Timeout => (Failure::Timeout, "timeout"),
