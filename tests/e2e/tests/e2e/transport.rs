@@ -279,13 +279,18 @@ async fn who_leaves_at_any_phase_frees_the_place_and_is_recorded() -> anyhow::Re
 async fn a_slow_reader_of_a_whole_answer_keeps_its_place() -> anyhow::Result<()> {
     let (provider, gateway) = one_place().await?;
     let big = "y".repeat(16 << 20);
+    let choice = json!({"index": 0, "message": {"role": "assistant", "content": big}, "finish_reason": "stop"});
     provider
-        .script(&json!({"answers": [{"text": big}]}))
+        .script(&json!({"answers": [{"body": {"model": "m", "choices": [choice]}}]}))
         .await?;
     let key = gateway.key("demo")?;
     let stuck = Raw::post(&gateway.data_url, "/v1/chat/completions", key, BODY).await?;
     let client = gateway.client("demo")?;
-    provider.reaches("requests", 1).await?;
+    eventually("the answer is made and recorded", async || {
+        let listed = gateway.cli(&["decisions", "list", "--outcome", "ok", "--json"]);
+        listed.is_ok_and(|listed| listed.stdout.contains("\"ok\""))
+    })
+    .await?;
     let mut refused = 0;
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(100)).await;
