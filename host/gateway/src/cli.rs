@@ -18,7 +18,6 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "pointsman",
     version,
-    about,
     arg_required_else_help = true,
     after_help = "Examples:\n  pointsman serve --config .pointsman/pointsman.toml\n  pointsman why 0193a0c2\n  pointsman policy check policies/quickstart\n  pointsman plugin new my-router --lang rust"
 )]

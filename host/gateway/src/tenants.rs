@@ -49,9 +49,26 @@ pub(crate) struct KeyEntry {
     pub(crate) expires_ms: Option<u64>,
 }
 
+/// What keys may be for.
+pub(crate) const SCOPES: [&str; 2] = ["chat", "models"];
+
 /// What a key may do unless it says otherwise.
 pub(crate) fn default_scopes() -> Vec<String> {
-    vec!["chat".to_owned(), "models".to_owned()]
+    SCOPES.map(str::to_owned).to_vec()
+}
+
+/// Waits for other commands that change the same tenants file; held until it is dropped.
+pub(crate) fn lock(path: &Path) -> anyhow::Result<std::fs::File> {
+    let beside = path.with_extension("lock");
+    if let Some(folder) = beside.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    let file = std::fs::File::create(&beside)
+        .with_context(|| format!("cannot make {}", beside.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", beside.display()))?;
+    Ok(file)
 }
 
 /// Who a request belongs to.

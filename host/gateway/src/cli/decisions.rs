@@ -25,8 +25,10 @@ pub(crate) enum DecisionsCommand {
         after_help = "Examples:\n  pointsman decisions list\n  pointsman decisions list --tenant demo --outcome denied --limit 5 --json"
     )]
     List {
+        /// Of this tenant alone
         #[arg(long)]
         tenant: Option<String>,
+        /// Answered by this target alone
         #[arg(long)]
         target: Option<String>,
         /// ok, denied, cut, error or cancelled
@@ -34,11 +36,13 @@ pub(crate) enum DecisionsCommand {
         outcome: Option<Outcome>,
         #[arg(long, default_value_t = 20)]
         limit: usize,
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
     /// Follow new decisions until interrupted
     Tail {
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
@@ -49,6 +53,7 @@ pub(crate) enum AuditCommand {
     /// Check every record, link and checksum; exit code 3 where something is wrong
     #[command(after_help = "Examples:\n  pointsman audit verify\n  pointsman audit verify --json")]
     Verify {
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },

@@ -22,6 +22,7 @@ pub(crate) enum TenantCommand {
     },
     /// List tenants
     List {
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
@@ -34,14 +35,16 @@ pub(crate) enum KeyCommand {
         after_help = "Examples:\n  pointsman key create --tenant demo\n  pointsman key create --tenant demo --scope models --expires-in-s 3600 --json"
     )]
     Create {
+        /// Who pays, and whose policy applies
         #[arg(long)]
         tenant: String,
         /// What the key may do; may be given several times
-        #[arg(long = "scope", value_name = "SCOPE", default_values_t = tenants::default_scopes())]
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = tenants::SCOPES, default_values_t = tenants::default_scopes())]
         scopes: Vec<String>,
         /// Seconds until it expires
         #[arg(long)]
         expires_in_s: Option<u64>,
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
@@ -52,6 +55,7 @@ pub(crate) enum KeyCommand {
     },
     /// List keys; the keys themselves cannot be shown again
     List {
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
@@ -60,9 +64,11 @@ pub(crate) enum KeyCommand {
 pub(crate) fn tenant(place: &Place, command: TenantCommand) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(place.file().as_deref())?;
     let path = settings.tenants_file();
+    let _others_wait = tenants::lock(&path)?;
     let mut file = tenants::read(&path)?;
     match command {
         TenantCommand::Add { id, policy } => {
+            require_policy(&settings, &policy)?;
             match file.tenants.iter_mut().find(|tenant| tenant.id == id) {
                 Some(known) => known.policy.clone_from(&policy),
                 None => file.tenants.push(TenantEntry {
@@ -72,7 +78,7 @@ pub(crate) fn tenant(place: &Place, command: TenantCommand) -> anyhow::Result<Ex
             }
             tenants::write(&path, &file)?;
             say(format!(
-                "tenant {id} uses policy {policy}; next: pointsman key create --tenant {id}"
+                "tenant {id} uses policy {policy}; next: pointsman key create --tenant {id}\n(a gateway that runs and has not served this policy yet needs a restart)"
             ));
         }
         TenantCommand::List { json } if json => say(serde_json::to_string(&file.tenants)?),
@@ -85,9 +91,29 @@ pub(crate) fn tenant(place: &Place, command: TenantCommand) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
+/// A policy that is not there would be found out by the first request; here its name can still be mended.
+fn require_policy(settings: &Settings, policy: &str) -> anyhow::Result<()> {
+    let folder = settings.policies();
+    if folder.join(policy).join("policy.toml").is_file() {
+        return Ok(());
+    }
+    let bundles = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = bundles
+        .filter(|bundle| bundle.path().join("policy.toml").is_file())
+        .filter_map(|bundle| bundle.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    bail!(
+        "there is no policy `{policy}` in {}; there are: {}",
+        folder.display(),
+        names.join(", ")
+    );
+}
+
 pub(crate) fn key(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(place.file().as_deref())?;
     let path = settings.tenants_file();
+    let _others_wait = tenants::lock(&path)?;
     let mut file = tenants::read(&path)?;
     match command {
         KeyCommand::Create {

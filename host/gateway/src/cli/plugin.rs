@@ -71,6 +71,7 @@ pub(crate) enum PluginCommand {
     )]
     Inspect {
         file: PathBuf,
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },

@@ -18,6 +18,7 @@ pub(crate) enum PolicyCommand {
     Check {
         /// The bundle's folder, with policy.toml and cases.jsonl
         bundle: PathBuf,
+        /// Print JSON, a line each
         #[arg(long)]
         json: bool,
         /// Write policy.lock: the plugins that it was checked with, by digest

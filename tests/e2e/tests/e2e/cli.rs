@@ -193,3 +193,28 @@ async fn a_new_plugin_builds_and_passes_unchanged() -> anyhow::Result<()> {
     assert_eq!(told["name"], "my-router", "{told}");
     Ok(())
 }
+
+#[tokio::test]
+async fn slips_of_the_operator_are_caught() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    let told = gateway.cli(&["tenant", "add", "other", "--policy", "tset"])?;
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stderr.contains("there are: test"), "{}", told.stderr);
+    let told = gateway.cli(&["key", "create", "--tenant", "demo", "--scope", "chta"])?;
+    assert_eq!(told.code, Some(2), "{}", told.stdout);
+    assert!(told.stderr.contains("chat, models"), "{}", told.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_side_by_side_lose_nothing() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| gateway.cli(&["key", "create", "--tenant", "demo"]));
+        }
+    });
+    let keys = gateway.cli(&["key", "list", "--json"])?.json();
+    assert_eq!(keys.as_array().map(Vec::len), Some(9), "{keys}");
+    Ok(())
+}
