@@ -21,7 +21,7 @@ use crate::pipeline::epoch_ms;
 use crate::snapshot::Snapshot;
 use crate::tenants::Directory;
 
-/// The static configuration and the places it names, resolved against its own folder's parent for `.pointsman`.
+/// The static configuration and the places it names, which are relative to the working directory.
 pub(crate) struct Settings {
     pub(crate) config: StaticConfig,
 }

@@ -49,8 +49,9 @@ impl EgressRules {
         Ok(Self { allowed })
     }
 
-    /// Why a connection to the address is refused, if it is.
-    pub(crate) fn refusal(&self, address: SocketAddr) -> Option<&'static str> {
+    /// Why a connection to the address is refused, if it is: the class of the address.
+    #[must_use]
+    pub fn refusal(&self, address: SocketAddr) -> Option<&'static str> {
         let listed = |allowed: &Allowed| match *allowed {
             Allowed::Socket(ip, port) => ip == address.ip() && port == address.port(),
             Allowed::Network(network, prefix) => address::is_within(address.ip(), network, prefix),

@@ -164,7 +164,7 @@ impl Attempt {
         }
     }
 
-    /// With an attribute: `timeout-ms`, `first-token-timeout-ms`, `hedge-after-ms`, `retries`, `model`.
+    /// With an attribute: `timeout-ms`, `first-token-timeout-ms`, `retries`, `model`; `hedge-after-ms` is refused by this version.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.attributes.push(Attribute::new(key, value));

@@ -1,19 +1,20 @@
 //! What the node has, as bundles see it: installed plugins, credentials by name, prices, the floor.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use pointsman_domain::Digest;
 use pointsman_plugin::{Plugin, Runtime};
 use pointsman_policy::document;
-use pointsman_policy::finding::Finding;
+use pointsman_policy::finding::{Finding, Path};
 use pointsman_policy::installed::PluginFact;
-use pointsman_policy::policy::{Kind, PluginRef};
+use pointsman_policy::policy::{Kind, PluginRef, Target};
 use pointsman_policy::prices::Catalogue;
 use pointsman_policy::validate::{self, CredentialFact, Facts};
 use pointsman_policy::{compose, digest};
+use pointsman_upstream::EgressRules;
 
 use super::{Folder, read_text};
 use crate::node::Settings;
@@ -23,6 +24,7 @@ pub(crate) struct World<'a> {
     pub(super) plugins: Vec<(PluginFact, Arc<Plugin>)>,
     pub(super) prices: Option<Catalogue>,
     credentials: Vec<CredentialFact>,
+    egress: EgressRules,
 }
 
 impl<'a> World<'a> {
@@ -41,7 +43,7 @@ impl<'a> World<'a> {
         let prices = settings.config.prices.as_ref().map(|path| {
             Ok::<_, anyhow::Error>(Catalogue::parse(
                 path,
-                &read_text(Path::new(path)).context("prices")?,
+                &read_text(std::path::Path::new(path)).context("prices")?,
             )?)
         });
         let credential = |credential: &pointsman_policy::config::Credential| CredentialFact {
@@ -52,6 +54,7 @@ impl<'a> World<'a> {
             runtime,
             plugins,
             prices: prices.transpose()?,
+            egress: super::egress(&settings.config)?,
             credentials: settings.config.credentials.iter().map(credential).collect(),
         })
     }
@@ -76,8 +79,23 @@ impl<'a> World<'a> {
     pub(crate) fn findings(&self, folder: &Folder, floor: Option<&Folder>) -> Vec<Finding> {
         let floor = floor.map(|floor| &floor.policy);
         let mut findings = validate::check(&folder.policy, floor, &self.facts(folder));
+        findings.extend(self.unreachable(folder));
         document::place(&mut findings, &folder.file, &folder.text);
         findings
+    }
+
+    /// Targets at addresses that egress refuses, as far as their endpoints say it without being resolved.
+    fn unreachable(&self, folder: &Folder) -> Vec<Finding> {
+        let finding = |(index, target): (usize, &Target)| {
+            let address = literal(&target.endpoint)?;
+            let class = self.egress.refusal(address)?;
+            let at = Path::of("target").index(index).key("endpoint");
+            let message = format!("requests to it will be refused: {address} is {class}");
+            let help = format!("add \"{address}\" to egress.allow-private in pointsman.toml");
+            Some(Finding::warning(at, message).help(help))
+        };
+        let targets = folder.policy.targets.iter().enumerate();
+        targets.filter_map(finding).collect()
     }
 
     fn facts(&self, folder: &Folder) -> Facts {
@@ -143,6 +161,22 @@ impl<'a> World<'a> {
     }
 }
 
+/// The address that an endpoint names itself; a host name has none before it is resolved.
+fn literal(endpoint: &str) -> Option<SocketAddr> {
+    let uri: http::Uri = endpoint.parse().ok()?;
+    let usual = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let port = uri.port_u16().unwrap_or(usual);
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let ip = match host {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        host => host.parse().ok()?,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
 fn fact(plugin: &Plugin) -> PluginFact {
     let info = plugin.info();
     PluginFact {
@@ -156,7 +190,7 @@ fn fact(plugin: &Plugin) -> PluginFact {
 }
 
 /// The `.wasm` files of a folder by name; a folder that is not there has none.
-fn components(folder: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
+fn components(folder: &std::path::Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -80,6 +80,18 @@ async fn bundles_are_refused_with_place_and_reason() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_target_that_egress_refuses_is_said_before_the_first_request() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    let bundle = policy("test", &[("local", "http://localhost:9/v1")], "");
+    let (code, text) = check(&gateway, &bundle)?;
+    assert_eq!(code, Some(0), "{text}");
+    for word in ["target[0].endpoint", "127.0.0.1:9", "egress.allow-private"] {
+        assert!(text.contains(word), "`{word}` is missing:\n{text}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_failing_case_refuses_and_shows_what_differs() -> anyhow::Result<()> {
     let (provider, gateway) = serving("").await?;
     let steps = step(
