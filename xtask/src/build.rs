@@ -11,23 +11,24 @@ use crate::step::{run, step, works};
 /// What plugins are compiled for.
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Builds the binaries of the given packages.
-pub(crate) fn binaries(packages: &[&str]) -> anyhow::Result<()> {
-    step(&format!("building {}", packages.join(", ")), || {
-        let mut command = cargo();
-        command.args(["build", "--bins"]);
-        for package in packages {
-            command.args(["-p", package]);
-        }
-        run(&mut command, "the compiler says why above")
-    })
+/// Builds binaries by name. No package is named, so that features are chosen as `cargo run --bin NAME` chooses them, and
+/// that builds nothing anew afterwards.
+pub(crate) fn binaries(names: &[&str]) -> anyhow::Result<()> {
+    targets("--bin", names)
 }
 
-/// Builds an example of a package.
-pub(crate) fn example(name: &str, package: &str) -> anyhow::Result<()> {
-    step(&format!("building {name} of {package}"), || {
+/// Builds examples by name, likewise.
+pub(crate) fn examples(names: &[&str]) -> anyhow::Result<()> {
+    targets("--example", names)
+}
+
+fn targets(kind: &str, names: &[&str]) -> anyhow::Result<()> {
+    step(&format!("building {}", names.join(", ")), || {
         let mut command = cargo();
-        command.args(["build", "-p", package, "--example", name]);
+        command.arg("build");
+        for name in names {
+            command.args([kind, name]);
+        }
         run(&mut command, "the compiler says why above")
     })
 }

@@ -32,8 +32,8 @@ struct Measure {
     package: &'static str,
     /// Whether it needs the model.
     model: bool,
-    /// An example that it runs, and the example's package.
-    example: Option<(&'static str, &'static str)>,
+    /// An example that it runs.
+    example: Option<&'static str>,
 }
 
 /// Every measurement.
@@ -52,7 +52,7 @@ const MEASURES: &[Measure] = &[
         about: "each shipped plugin on its own config, fresh and pooled; a stream guard by the chunk",
         package: "pointsman-bench",
         model: false,
-        example: Some(("bench_plugins", "pointsman-plugin")),
+        example: Some("bench_plugins"),
     },
 ];
 
@@ -106,22 +106,21 @@ fn prepare(measure: &Measure) -> anyhow::Result<()> {
     }
     build::plugins()?;
     build::guests()?;
-    if let Some((example, package)) = measure.example {
-        build::example(example, package)?;
+    if let Some(example) = measure.example {
+        build::examples(&[example])?;
     }
-    let mut packages = vec![
-        "pointsman-gateway",
-        "pointsman-engine",
-        "pointsman-fake-provider",
-        measure.package,
-    ];
-    packages.dedup();
-    build::binaries(&packages)
+    let program = program(measure);
+    build::binaries(&["pointsman", "pointsman-engine", "fake-provider", &program])
+}
+
+/// The name of the binary that measures.
+fn program(measure: &Measure) -> String {
+    format!("{}_{}", measure.kind.word(), measure.name)
 }
 
 /// Runs it and returns the last line of its stdout; the lines before are shown.
 fn measured(measure: &Measure, options: &MeasureOptions) -> anyhow::Result<String> {
-    let file = binary(&format!("{}_{}", measure.kind.word(), measure.name));
+    let file = binary(&program(measure));
     let mut command = Command::new(&file);
     command
         .current_dir(root())

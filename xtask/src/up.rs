@@ -41,7 +41,7 @@ pub(crate) struct UpOptions {
 
 pub(crate) fn up(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    build::binaries(&["pointsman-gateway", "pointsman-engine"])?;
+    build::binaries(&["pointsman", "pointsman-engine"])?;
     build::plugins()?;
     let model = model::fetch()?;
     let engine = match ENGINE.healthy() {
