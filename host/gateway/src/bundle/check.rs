@@ -105,8 +105,7 @@ pub(crate) fn check(settings: &Settings, path: &Path, pin: bool) -> anyhow::Resu
         )),
     }
     if pin && checked.sound() {
-        let plugins: Vec<_> = world.plugins.iter().map(|(fact, _)| fact.clone()).collect();
-        let lock = Lock::pin(&folder.policy, &plugins)
+        let lock = Lock::pin(&folder.policy, &world.facts)
             .map_err(|_| anyhow::anyhow!("a checked policy can be locked"))?;
         let file = folder.path.join(lock::FILE_NAME);
         std::fs::write(&file, lock.render())

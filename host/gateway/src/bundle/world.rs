@@ -9,7 +9,7 @@ use pointsman_domain::Digest;
 use pointsman_plugin::{Plugin, Runtime};
 use pointsman_policy::document;
 use pointsman_policy::finding::{Finding, Path};
-use pointsman_policy::installed::PluginFact;
+use pointsman_policy::installed::{Installed, PluginFact};
 use pointsman_policy::policy::{Kind, PluginRef, Target};
 use pointsman_policy::prices::Catalogue;
 use pointsman_policy::validate::{self, CredentialFact, Facts};
@@ -21,7 +21,9 @@ use crate::node::Settings;
 
 pub(crate) struct World<'a> {
     pub(super) runtime: &'a Runtime,
-    pub(super) plugins: Vec<(PluginFact, Arc<Plugin>)>,
+    /// What each plugin says of itself; row `i` is of `plugins[i]`.
+    pub(super) facts: Vec<PluginFact>,
+    plugins: Vec<Arc<Plugin>>,
     pub(super) prices: Option<Catalogue>,
     credentials: Vec<CredentialFact>,
     egress: EgressRules,
@@ -36,7 +38,7 @@ impl<'a> World<'a> {
             let bytes =
                 std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             match runtime.load(&bytes) {
-                Ok(plugin) => plugins.push((fact(&plugin), plugin)),
+                Ok(plugin) => plugins.push(plugin),
                 Err(error) => tracing::warn!("{} is not installed: {error}", path.display()),
             }
         }
@@ -52,6 +54,7 @@ impl<'a> World<'a> {
         };
         Ok(Self {
             runtime,
+            facts: plugins.iter().map(|plugin| fact(plugin)).collect(),
             plugins,
             prices: prices.transpose()?,
             egress: super::egress(&settings.config)?,
@@ -78,7 +81,7 @@ impl<'a> World<'a> {
     /// All that is wrong with a bundle, placed in its file.
     pub(crate) fn findings(&self, folder: &Folder, floor: Option<&Folder>) -> Vec<Finding> {
         let floor = floor.map(|floor| &floor.policy);
-        let mut findings = validate::check(&folder.policy, floor, &self.facts(folder));
+        let mut findings = validate::check(&folder.policy, floor, &self.known(folder));
         findings.extend(self.unreachable(folder));
         document::place(&mut findings, &folder.file, &folder.text);
         findings
@@ -98,9 +101,9 @@ impl<'a> World<'a> {
         targets.filter_map(finding).collect()
     }
 
-    fn facts(&self, folder: &Folder) -> Facts {
+    fn known(&self, folder: &Folder) -> Facts {
         Facts {
-            plugins: self.plugins.iter().map(|(fact, _)| fact.clone()).collect(),
+            plugins: self.facts.clone(),
             credentials: self.credentials.clone(),
             prices: self
                 .prices
@@ -117,18 +120,15 @@ impl<'a> World<'a> {
         folder: &Folder,
         reference: &PluginRef,
     ) -> anyhow::Result<&Arc<Plugin>> {
-        let facts = self.facts(folder);
-        let fact = facts
-            .installed()
+        let installed = Installed::new(&self.facts, folder.lock.as_ref());
+        let fact = installed
             .resolve(reference)
             .map_err(|error| anyhow::anyhow!("{error}; {}", error.help()))?;
         let found = self
             .plugins
             .iter()
-            .find(|(known, _)| known.digest == fact.digest);
-        found
-            .map(|(_, plugin)| plugin)
-            .context("a plugin that was resolved is installed")
+            .find(|plugin| plugin.digest() == fact.digest);
+        found.context("a plugin that was resolved is installed")
     }
 
     /// The digest of the effective policy: floor and bundle, plugins and data.
