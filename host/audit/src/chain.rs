@@ -181,7 +181,7 @@ impl Chain {
         match record {
             Record::Opened(_) => self.open += 1,
             Record::Closed(_) => self.open = self.open.saturating_sub(1),
-            Record::Started { .. } | Record::Truncated { .. } => {}
+            Record::Started { .. } | Record::Control(_) | Record::Truncated { .. } => {}
         }
         Ok(Position {
             chain: Arc::clone(&self.name),

@@ -16,9 +16,11 @@
 //! Promises: reads of the log never block the runtime, and everything is bounded: connections, headers, time, results,
 //! concurrent reads and followers. Refuses to know where decisions come from.
 
+pub mod api;
 mod auth;
 mod decisions;
 mod follow;
+mod plane;
 mod problem;
 mod query;
 mod routes;
@@ -29,6 +31,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+pub use plane::{By, ControlPlane, Done, PlaneError};
 pub use serve::{ControlError, serve};
 pub use source::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};
 

@@ -52,6 +52,11 @@ fn decision(id: &str) -> Decision {
         total_us: 1,
         response_digest: None,
         response_bytes: 0,
+        key: String::new(),
+        charged_pico_usd: Picos(0),
+        budgets: Vec::new(),
+        cache: None,
+        phases: Vec::new(),
     };
     Decision {
         opened: None,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::Entry;
 use crate::fault::Fault;
 use crate::id::{Digest, RequestId};
 use crate::money::Picos;
@@ -31,6 +32,8 @@ pub enum Record {
         /// The gateway's version.
         version: String,
     },
+    /// Control state changed; only in the control journal.
+    Control(Box<Entry>),
     /// Crash recovery cut a torn tail.
     Truncated {
         /// Milliseconds since the epoch.
@@ -82,6 +85,40 @@ pub struct Opened {
     pub plan: Option<Plan>,
     /// What was set aside.
     pub reserved_pico_usd: Option<Picos>,
+    /// The budget windows that it was set aside in: `tenant/demo/month/2026-11`, `key/key-1/day/2026-11-24`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// How long each phase took, in the order in which they ran, up to this record.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseTime>,
+}
+
+/// One phase of a request's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PhaseTime {
+    /// Its name, as ARCHITECTURE.md writes it.
+    pub phase: std::borrow::Cow<'static, str>,
+    /// Microseconds from the request's beginning to the phase's.
+    pub start_us: u64,
+    /// Microseconds that it took.
+    pub us: u64,
+}
+
+/// What the cache, or an earlier request with the same idempotency key, had to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheUse {
+    /// It was looked for and not there.
+    Miss,
+    /// It was there.
+    Hit,
+    /// An equal request was under way, and its answer served both.
+    Coalesced,
+    /// The caller asked for none.
+    Bypass,
+    /// An earlier answer under the same idempotency key was told again.
+    Replay,
 }
 
 /// How a request ended.
@@ -140,6 +177,21 @@ pub struct Closed {
     pub response_digest: Option<Digest>,
     /// Released bytes.
     pub response_bytes: u64,
+    /// The virtual key's id (repeated, so that balances can be summed from these records alone).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+    /// What `budgets` were charged: the cost, and where a price was unknown the reservation.
+    #[serde(default)]
+    pub charged_pico_usd: Picos,
+    /// The budget windows that were charged, as in `opened`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    /// What the cache had to do with it; none where the policy keeps no answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheUse>,
+    /// The phases after `opened`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseTime>,
 }
 
 /// What one step said.

@@ -50,6 +50,8 @@ pub enum ErrorKind {
     RateLimited,
     /// A budget is spent.
     BudgetExceeded,
+    /// An idempotency key that belongs to another request, or to one that is under way.
+    IdempotencyConflict,
     /// The tenant has no active policy.
     NoPolicy,
     /// The gateway is at capacity or draining.
@@ -70,7 +72,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, for generated documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidKey,
         Self::RevokedKey,
         Self::ExpiredKey,
@@ -87,6 +89,7 @@ impl ErrorKind {
         Self::PolicyDenied,
         Self::RateLimited,
         Self::BudgetExceeded,
+        Self::IdempotencyConflict,
         Self::NoPolicy,
         Self::Unavailable,
         Self::StepFailed,
@@ -117,6 +120,7 @@ impl ErrorKind {
             Self::PolicyDenied => "policy_denied",
             Self::RateLimited => "rate_limit_exceeded",
             Self::BudgetExceeded => "budget_exceeded",
+            Self::IdempotencyConflict => "idempotency_conflict",
             Self::NoPolicy => "no_active_policy",
             Self::Unavailable => "unavailable",
             Self::StepFailed => "policy_step_failed",
@@ -141,6 +145,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::IdempotencyConflict => 409,
             Self::RateLimited | Self::BudgetExceeded => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,

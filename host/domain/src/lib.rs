@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod control;
 pub mod decision;
 pub mod error;
 pub mod fault;

@@ -59,7 +59,7 @@ pub(crate) fn find(folder: &Path, id: &str) -> Result<Decision, FindError> {
         let found = match &record {
             Record::Opened(opened) => &opened.id,
             Record::Closed(closed) => &closed.id,
-            Record::Started { .. } | Record::Truncated { .. } => continue,
+            Record::Started { .. } | Record::Control(_) | Record::Truncated { .. } => continue,
         };
         if known.get_or_insert_with(|| found.clone()) != found {
             return Err(FindError::Ambiguous(id.to_owned()));
@@ -67,7 +67,7 @@ pub(crate) fn find(folder: &Path, id: &str) -> Result<Decision, FindError> {
         match record {
             Record::Opened(opened) => decision.opened = Some(opened),
             Record::Closed(closed) => decision.closed = Some(closed),
-            Record::Started { .. } | Record::Truncated { .. } => {}
+            Record::Started { .. } | Record::Control(_) | Record::Truncated { .. } => {}
         }
     }
     Ok(decision)
@@ -128,7 +128,7 @@ pub(crate) fn list(
                     listed.decisions.push(decision);
                 }
             }
-            Record::Started { .. } | Record::Truncated { .. } => {}
+            Record::Started { .. } | Record::Control(_) | Record::Truncated { .. } => {}
         }
     }
     // Ids are UUID v7: their order is time's.
@@ -145,6 +145,7 @@ fn too_old(record: &Record, wanted: &Wanted) -> bool {
     let at_ms = match record {
         Record::Opened(opened) => opened.at_ms,
         Record::Closed(closed) => closed.at_ms,
+        Record::Control(entry) => entry.at_ms,
         Record::Started { at_ms, .. } | Record::Truncated { at_ms, .. } => *at_ms,
     };
     wanted
@@ -212,7 +213,7 @@ impl Follow {
                         ended.push(decision);
                     }
                 }
-                Record::Started { .. } | Record::Truncated { .. } => {}
+                Record::Started { .. } | Record::Control(_) | Record::Truncated { .. } => {}
             }
         }
         Ok(ended)
@@ -308,6 +309,11 @@ pub(crate) fn abandoned(opened: &Opened, at_ms: u64) -> Closed {
         total_us: 0,
         response_digest: None,
         response_bytes: 0,
+        key: String::new(),
+        charged_pico_usd: Picos(0),
+        budgets: Vec::new(),
+        cache: None,
+        phases: Vec::new(),
     }
 }
 

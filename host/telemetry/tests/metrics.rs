@@ -54,6 +54,11 @@ fn closed() -> Closed {
         total_us: 1_500_000,
         response_digest: None,
         response_bytes: 1,
+        key: String::new(),
+        charged_pico_usd: Picos(0),
+        budgets: Vec::new(),
+        cache: None,
+        phases: Vec::new(),
     }
 }
 
@@ -102,6 +107,8 @@ fn opened(steps: Vec<StepRecord>) -> Opened {
         variant: None,
         plan: None,
         reserved_pico_usd: None,
+        budgets: Vec::new(),
+        phases: Vec::new(),
     }
 }
 

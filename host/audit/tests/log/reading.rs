@@ -28,6 +28,7 @@ fn at_ms(record: &Record) -> u64 {
     match record {
         Record::Opened(opened) => opened.at_ms,
         Record::Closed(closed) => closed.at_ms,
+        Record::Control(entry) => entry.at_ms,
         Record::Started { at_ms, .. } | Record::Truncated { at_ms, .. } => *at_ms,
     }
 }

@@ -27,6 +27,8 @@ pub(crate) fn opened(id: &str, at_ms: u64) -> Record {
         variant: None,
         plan: None,
         reserved_pico_usd: Some(Picos(480_000)),
+        budgets: Vec::new(),
+        phases: Vec::new(),
     }))
 }
 
@@ -50,6 +52,11 @@ pub(crate) fn closed(id: &str, at_ms: u64) -> Record {
         total_us: 2_000,
         response_digest: None,
         response_bytes: 10,
+        key: String::new(),
+        charged_pico_usd: Picos(0),
+        budgets: Vec::new(),
+        cache: None,
+        phases: Vec::new(),
     }))
 }
 

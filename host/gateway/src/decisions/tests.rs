@@ -34,6 +34,8 @@ fn opened(index: u64, tenant: &str) -> Opened {
         variant: None,
         plan: None,
         reserved_pico_usd: None,
+        budgets: Vec::new(),
+        phases: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record};
 use pointsman_domain::usage::Amount;
-use pointsman_domain::{Digest, ErrorKind, GatewayError, Reason, RequestId};
+use pointsman_domain::{Digest, ErrorKind, GatewayError, Picos, Reason, RequestId};
 use pointsman_wire::openai;
 use sha2::{Digest as _, Sha256};
 
@@ -187,6 +187,8 @@ impl Exchange {
             variant: None,
             plan: None,
             reserved_pico_usd: None,
+            budgets: Vec::new(),
+            phases: Vec::new(),
         };
         if let Some(decided) = &mut self.decided {
             opened.conversation.clone_from(&decided.conversation);
@@ -270,6 +272,15 @@ impl Exchange {
             response_digest: (self.response_bytes > 0)
                 .then(|| Digest(self.response_hash.clone().finalize().into())),
             response_bytes: self.response_bytes,
+            key: self
+                .principal
+                .as_ref()
+                .map(|principal| principal.key.clone())
+                .unwrap_or_default(),
+            charged_pico_usd: Picos(0),
+            budgets: Vec::new(),
+            cache: None,
+            phases: Vec::new(),
         };
         self.worker.metrics.closed(&closed);
         if let Err(error) = self.worker.append(&Record::Closed(Box::new(closed))) {
