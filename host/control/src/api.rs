@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pointsman_domain::Digest;
-use pointsman_domain::control::{Budget, Key, Limits, Period, Version};
+use pointsman_domain::control::{
+    Budget, Entry, Key, Limits, Period, Plugin, Prices, Tenant, Version,
+};
 use pointsman_domain::money::{Picos, usd};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,8 @@ pub struct PushedVersion {
     pub changes: Vec<DiffLine>,
     /// The tenants that an activation would concern.
     pub tenants: Vec<String>,
+    /// The policy's entity tag.
+    pub etag: String,
 }
 
 /// A policy and its versions.
@@ -165,8 +169,11 @@ pub struct Activated {
     pub version: u64,
     /// What served before.
     pub previous: Option<u64>,
-    /// Microseconds from the journal's commit until requests saw it.
-    pub commit_to_live_us: u64,
+    /// The policy's new entity tag.
+    pub etag: String,
+    /// Microseconds from the journal's commit until requests saw it; none where an idempotent call is repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_to_live_us: Option<u64>,
 }
 
 /// Body of `PUT /admin/v1/tenants/{id}`.
@@ -181,6 +188,17 @@ pub struct TenantWanted {
     /// What it may spend; at most one a period.
     #[serde(default, rename = "budget")]
     pub budgets: Vec<Budget>,
+}
+
+/// A tenant and its entity tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TenantView {
+    /// What it is.
+    #[serde(flatten)]
+    pub tenant: Tenant,
+    /// Its entity tag: changes with each change of the tenant.
+    pub etag: String,
 }
 
 /// Body of `POST /admin/v1/tenants/{id}/keys`.
@@ -313,4 +331,79 @@ pub struct TargetView {
     pub healthy: bool,
     /// Requests under way.
     pub in_flight: u32,
+}
+
+/// Answer of `GET /admin/v1/plugins`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plugins {
+    /// All of them.
+    pub plugins: Vec<Plugin>,
+}
+
+/// Answer of `GET /admin/v1/policies`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Policies {
+    /// All of them.
+    pub policies: Vec<PolicyView>,
+}
+
+/// Answer of `GET /admin/v1/policies/{name}/versions`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Versions {
+    /// Oldest first.
+    pub versions: Vec<Version>,
+}
+
+/// Answer of `GET /admin/v1/tenants`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tenants {
+    /// All of them.
+    pub tenants: Vec<TenantView>,
+}
+
+/// Answer of `GET /admin/v1/tenants/{id}/keys`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Keys {
+    /// All of the tenant's, revoked and expired ones too.
+    pub keys: Vec<KeyView>,
+}
+
+/// Answer of `GET /admin/v1/prices`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PricesView {
+    /// What it is.
+    #[serde(flatten)]
+    pub prices: Prices,
+    /// The text of the `prices.jsonl` that was put.
+    pub text: String,
+}
+
+/// Answer of `GET /admin/v1/usage`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Usage {
+    /// One a budget and window.
+    pub balances: Vec<Balance>,
+}
+
+/// Answer of `GET /admin/v1/targets`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Targets {
+    /// Of all active policies.
+    pub targets: Vec<TargetView>,
+}
+
+/// Answer of `GET /admin/v1/changes`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Changes {
+    /// Oldest first; those of keys without their hash.
+    pub changes: Vec<Entry>,
 }

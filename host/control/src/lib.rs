@@ -31,20 +31,48 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-pub use plane::{By, ControlPlane, Done, PlaneError};
+pub use plane::{By, Condition, ControlPlane, Done, PlaneError};
 pub use serve::{ControlError, serve};
 pub use source::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};
 
 /// What the listener serves.
 pub struct Control {
     /// What `Authorization: Bearer` must carry under `/admin`.
-    pub token: SecretString,
+    token: SecretString,
     /// Behind `/readyz`.
-    pub readiness: Arc<dyn Readiness>,
+    readiness: Arc<dyn Readiness>,
     /// Behind `/metrics`: the text of all metrics.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Behind `/admin/v1/decisions`.
-    pub decisions: Arc<dyn DecisionSource>,
+    decisions: Arc<dyn DecisionSource>,
+    /// Behind all else under `/admin`.
+    plane: Option<Arc<dyn ControlPlane>>,
+}
+
+impl Control {
+    /// What a node that keeps no control state serves; asked for it, it says 503.
+    #[must_use]
+    pub fn new(
+        token: SecretString,
+        readiness: Arc<dyn Readiness>,
+        metrics: Arc<dyn Fn() -> String + Send + Sync>,
+        decisions: Arc<dyn DecisionSource>,
+    ) -> Self {
+        Self {
+            token,
+            readiness,
+            metrics,
+            decisions,
+            plane: None,
+        }
+    }
+
+    /// With the control state of the node.
+    #[must_use]
+    pub fn with_plane(mut self, plane: Arc<dyn ControlPlane>) -> Self {
+        self.plane = Some(plane);
+        self
+    }
 }
 
 /// Whether the node takes requests.

@@ -127,12 +127,12 @@ async fn start(source: Fake, ready: Ready) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let source = Arc::new(source);
-    let control = Control {
-        token: SecretString::from(TOKEN.to_owned()),
-        readiness: Arc::new(ready),
-        metrics: Arc::new(|| "pointsman_generation 1\n# EOF\n".to_owned()),
-        decisions: Arc::clone(&source) as Arc<dyn DecisionSource>,
-    };
+    let control = Control::new(
+        SecretString::from(TOKEN.to_owned()),
+        Arc::new(ready),
+        Arc::new(|| "pointsman_generation 1\n# EOF\n".to_owned()),
+        Arc::clone(&source) as Arc<dyn DecisionSource>,
+    );
     let (stop, stopped) = oneshot::channel::<()>();
     let ended = tokio::spawn(serve(listener, control, async {
         let _stopped_or_dropped = stopped.await;
@@ -516,12 +516,12 @@ async fn shutdown_ends_followers_and_the_listener() {
 #[tokio::test]
 async fn an_empty_token_is_refused_at_the_start() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let control = Control {
-        token: SecretString::from(" ".to_owned()),
-        readiness: Arc::new(Ready(None)),
-        metrics: Arc::new(String::new),
-        decisions: Arc::new(Fake::default()),
-    };
+    let control = Control::new(
+        SecretString::from(" ".to_owned()),
+        Arc::new(Ready(None)),
+        Arc::new(String::new),
+        Arc::new(Fake::default()),
+    );
     let ended = serve(listener, control, std::future::pending()).await;
     assert_eq!(ended, Err(ControlError::EmptyToken));
 }
