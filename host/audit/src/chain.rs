@@ -1,7 +1,7 @@
 //! One writer's chain: append, rotate, seal. One process a chain, held by a lock file.
 //!
-//! Promises: when `append` returns, the record is in the operating system and survives `kill -9`; a failed append
-//! leaves nothing behind; no allocation and one sha256 a record.
+//! Promises: when `append` returns, the record is in the operating system and survives `kill -9`, and on the disk where
+//! the chain is `durable`; a failed append leaves nothing behind; no allocation and one sha256 a record.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -40,6 +40,8 @@ pub struct ChainConfig {
     pub segment_age_max: Duration,
     /// No request is admitted where more of the disk is used, in percent.
     pub disk_used_percent_max: u8,
+    /// Whether each line, and the name of each segment, is on the disk before it counts: survives a power cut.
+    pub durable: bool,
 }
 
 impl Default for ChainConfig {
@@ -48,6 +50,7 @@ impl Default for ChainConfig {
             segment_bytes_max: 256 * 1024 * 1024,
             segment_age_max: Duration::from_secs(3600),
             disk_used_percent_max: 90,
+            durable: false,
         }
     }
 }
@@ -86,6 +89,10 @@ struct Segment {
     began: Instant,
     /// A failed write may have left bytes behind `len`.
     dirty: bool,
+    /// Whether each line goes to the disk.
+    durable: bool,
+    /// Whether its name is to reach the disk before its next line counts.
+    name_pending: bool,
 }
 
 impl Chain {
@@ -142,6 +149,8 @@ impl Chain {
             records: unsealed.records,
             began: Instant::now(),
             dirty: cut_bytes > 0,
+            durable: self.config.durable,
+            name_pending: self.config.durable,
         };
         segment.clean()?;
         self.segment = Some(segment);
@@ -188,6 +197,19 @@ impl Chain {
             segment: self.number,
             offset,
         })
+    }
+
+    /// Hash of the last line, which the next one carries.
+    #[must_use]
+    pub fn head(&self) -> [u8; 32] {
+        self.prev.0
+    }
+
+    /// The segment that is being written, and the bytes of its whole lines; none before the first and after a seal.
+    #[must_use]
+    pub fn written(&self) -> Option<(u32, u64)> {
+        let segment = self.segment.as_ref()?;
+        Some((self.number, segment.len))
     }
 
     /// Whether one more request may begin: the disk has room, and space for its records and those of all that are open
@@ -269,7 +291,14 @@ impl Chain {
             }
         }
         let segment = self.segment.as_mut().expect("begun above");
-        segment.reserve(bytes)
+        segment.reserve(bytes)?;
+        if segment.name_pending {
+            File::open(&self.folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(AuditError::io("sync", &self.folder))?;
+            segment.name_pending = false;
+        }
+        Ok(())
     }
 
     /// The next segment, with space but without its name: no reader sees one whose predecessor has no seal, and nothing
@@ -291,6 +320,8 @@ impl Chain {
             records: 0,
             began: Instant::now(),
             dirty: false,
+            durable: self.config.durable,
+            name_pending: self.config.durable,
         };
         segment.reserve(RECORD_BYTES_ASSUMED)?;
         Ok(segment)
@@ -336,7 +367,11 @@ impl Segment {
     fn put(&mut self, line: &[u8]) -> Result<u64, AuditError> {
         self.clean()?;
         let offset = self.len;
-        if let Err(source) = self.file.write_all_at(line, offset) {
+        let mut written = self.file.write_all_at(line, offset);
+        if self.durable && written.is_ok() {
+            written = self.file.sync_data();
+        }
+        if let Err(source) = written {
             self.dirty = true;
             let _tried_again_before_the_next_line = self.clean();
             return Err(AuditError::io("append to", &self.path)(source));

@@ -6,8 +6,8 @@
 //! one of the segment before; the very first carries sha256 of `pointsman:<chain>`, so that a chain cannot pass for
 //! another. A segment that is complete ends with a `{"seal":…}` line, which says how many records it holds.
 //!
-//! Promises: an acknowledged append survives `kill -9` of the process (it is in the operating system; power loss is
-//! another contract); a changed byte anywhere is found and located; damage never keeps a gateway from starting.
+//! Promises: an acknowledged append survives `kill -9` of the process (it is in the operating system), and a power cut
+//! where the chain is `durable`; a changed byte anywhere is found and located; damage never keeps a gateway from starting.
 //! Refuses to know what records mean, beyond their ids.
 //!
 //! Appends are plain positioned writes into space that `fallocate` has reserved beyond the end of the file. Measured
@@ -20,6 +20,7 @@ mod disk;
 mod error;
 mod find;
 mod line;
+mod links;
 mod newest;
 mod reader;
 mod records;
@@ -31,6 +32,7 @@ mod verify;
 pub use chain::{Chain, ChainConfig};
 pub use error::{AuditError, Problem};
 pub use find::find;
+pub use links::{Link, Links, genesis, links, segments};
 pub use newest::{Newest, newest};
 pub use records::{Records, records};
 pub use recovery::Recovery;

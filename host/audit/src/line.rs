@@ -23,7 +23,7 @@ const SEAL: &[u8] = br#"{"seal":"#;
 
 /// The hash of a line, or of what stands before the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hash([u8; 32]);
+pub(crate) struct Hash(pub(crate) [u8; 32]);
 
 impl Hash {
     /// What the first line of a chain carries.

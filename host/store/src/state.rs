@@ -40,10 +40,15 @@ pub struct State {
     pub idempotency: OrdMap<String, (u64, Arc<Idempotency>)>,
     /// Whether the folders of the first start were imported.
     pub seeded: bool,
+    /// The idempotency keys by time, so that forgetting old ones costs what is forgotten.
+    idempotency_order: OrdMap<(u64, String), ()>,
 }
 
 /// How long what an idempotency key did is remembered.
 pub const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How many idempotency keys are remembered at most; above it the oldest is forgotten early.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 10_000;
 
 impl State {
     /// Applies an entry. Total: an entry that the journal holds is a fact, and what it refers to and is not there is
@@ -78,10 +83,15 @@ impl State {
             Change::TenantRemoved { id } => {
                 self.tenants.remove(id);
                 self.tenant_tags.remove(id);
-                self.keys = std::mem::take(&mut self.keys)
-                    .into_iter()
-                    .filter(|(_, key)| key.tenant != *id)
+                let gone: Vec<String> = self
+                    .keys
+                    .values()
+                    .filter(|key| key.tenant == *id)
+                    .map(|key| key.id.clone())
                     .collect();
+                for key in gone {
+                    self.keys.remove(&key);
+                }
             }
             Change::KeyCreated(key) => {
                 self.keys.insert(key.id.clone(), Arc::new(key.clone()));
@@ -104,13 +114,7 @@ impl State {
             Change::Seeded => self.seeded = true,
         }
         if let Some(done) = &entry.idempotency {
-            // The newest clock decides, so that a clock that steps back forgets nothing early.
-            self.idempotency = std::mem::take(&mut self.idempotency)
-                .into_iter()
-                .filter(|(_, (at, _))| at.saturating_add(IDEMPOTENCY_MS) > entry.at_ms)
-                .collect();
-            self.idempotency
-                .insert(done.key.clone(), (entry.at_ms, Arc::new(done.clone())));
+            self.remember(entry.at_ms, Arc::new(done.clone()));
         }
     }
 
@@ -118,5 +122,31 @@ impl State {
         if let Some(key) = self.keys.get_mut(id) {
             change(Arc::make_mut(key));
         }
+    }
+
+    /// Remembers what an idempotency key did, and forgets what is too old by the time of this entry.
+    fn remember(&mut self, at_ms: u64, done: Arc<Idempotency>) {
+        self.recall(at_ms, done);
+        while let Some(((oldest_ms, _), ())) = self.idempotency_order.get_min() {
+            let kept = self.idempotency_order.len() <= IDEMPOTENCY_KEYS_MAX
+                && oldest_ms.saturating_add(IDEMPOTENCY_MS) > at_ms;
+            if kept {
+                return;
+            }
+            let (oldest, order) = self.idempotency_order.without_min_with_key();
+            self.idempotency_order = order;
+            if let Some(((_, key), ())) = oldest {
+                self.idempotency.remove(&key);
+            }
+        }
+    }
+
+    /// Puts back what an idempotency key did, and forgets nothing.
+    pub(crate) fn recall(&mut self, at_ms: u64, done: Arc<Idempotency>) {
+        let key = done.key.clone();
+        if let Some((before, _)) = self.idempotency.insert(key.clone(), (at_ms, done)) {
+            self.idempotency_order.remove(&(before, key.clone()));
+        }
+        self.idempotency_order.insert((at_ms, key), ());
     }
 }

@@ -31,6 +31,7 @@ const ROOMS: &[Room] = &[
         tests_below: &["sdk/build"],
     },
     room("host/audit", &["host/domain"]),
+    room("host/store", &["host/domain", "host/audit"]),
     room("host/upstream", &["host/domain"]),
     room("host/telemetry", &["host/domain"]),
     room("host/control", &["host/domain"]),
@@ -43,6 +44,7 @@ const ROOMS: &[Room] = &[
             "host/policy",
             "host/plugin",
             "host/audit",
+            "host/store",
             "host/upstream",
             "host/telemetry",
             "host/control",
@@ -86,6 +88,11 @@ pub const FENCES: &[Fence] = &[
         package: "wasmtime-wizer",
         rooms: &["host/plugin"],
         why: "snapshots are the runtime's own business",
+    },
+    Fence {
+        package: "sled",
+        rooms: &["host/store"],
+        why: "the database of a fleet is another one, behind the same narrow trait",
     },
     Fence {
         package: "axum",
