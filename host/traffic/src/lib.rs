@@ -1,6 +1,10 @@
-//! Retries, failover and breakers, as pure state: callers pass the time in and act on what comes out.
-//! Promises that every plan ends within its bounds and that no thread waits for another.
+//! Retries, failover, breakers, rates and budgets, as pure state: callers pass the time in and act on what comes out.
+//! Promises that every plan ends within its bounds, that no thread waits for another, and that no money is counted
+//! twice or lost.
 //! Refuses to know sockets, clocks, runtimes and files; compiles for wasm32-unknown-unknown.
 
 pub mod attempts;
+pub mod budget;
 pub mod health;
+pub mod rate;
+pub mod window;
