@@ -1,6 +1,7 @@
 //! `cargo xtask`: house chores, from a clean clone on. Every step says what it does and how long it took; every error
 //! says what to do next.
 
+mod apt;
 mod build;
 mod check;
 mod measure;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::place::{binary, root};
 use crate::step::{say, step, tell};
-use crate::{DATA_DEFAULT, MeasureOptions, build, model};
+use crate::{DATA_DEFAULT, MeasureOptions, apt, build, model};
 
 /// Which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,23 @@ const MEASURES: &[Measure] = &[
         model: false,
         example: Some("bench_plugins"),
     },
+    Measure {
+        kind: Kind::Bench,
+        name: "gateway",
+        about: "the request path beside nginx: CPU, latency, streams, memory, start",
+        package: "pointsman-bench",
+        model: false,
+        example: None,
+    },
 ];
+
+/// Programs that a measurement runs beside ours, each with its package.
+fn programs(measure: &Measure) -> &'static [(&'static str, &'static str)] {
+    match (measure.kind, measure.name) {
+        (Kind::Bench, "gateway") => &[("nginx", "nginx-light")],
+        _ => &[],
+    }
+}
 
 impl Kind {
     fn word(self) -> &'static str {
@@ -101,6 +117,9 @@ pub(crate) fn run(kind: Kind, options: &MeasureOptions) -> anyhow::Result<ExitCo
 }
 
 fn prepare(measure: &Measure) -> anyhow::Result<()> {
+    for (program, package) in programs(measure) {
+        apt::program(program, package)?;
+    }
     if measure.model {
         model::fetch()?;
     }

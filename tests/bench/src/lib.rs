@@ -4,5 +4,6 @@
 //! Promises: one request in flight per connection; in the open loop a late start counts against the latency; figures
 //! are raw quantiles. Refuses to know: which gateway it is.
 
+pub mod beside;
 pub mod load;
 pub mod upstream;

@@ -2,6 +2,7 @@
 
 mod exchange;
 mod figures;
+mod response;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -80,9 +81,9 @@ impl Mode {
 /// # Errors
 /// Where the request cannot be made at all.
 pub async fn run(load: Load) -> anyhow::Result<Value> {
-    exchange::request(&load)?;
+    let request: Rc<[u8]> = exchange::request(&load)?.into();
     if let Mode::Once { wait } = load.mode {
-        return Ok(once(&load, wait).await);
+        return Ok(once(&load, &request, wait).await);
     }
     let load = Rc::new(load);
     let figures = Rc::new(RefCell::new(Figures::default()));
@@ -94,7 +95,8 @@ pub async fn run(load: Load) -> anyhow::Result<Value> {
     };
     let workers: Vec<_> = (0..load.connections)
         .map(|index| {
-            tokio::task::spawn_local(worker(Rc::clone(&load), Rc::clone(&figures), times, index))
+            let (load, request) = (Rc::clone(&load), Rc::clone(&request));
+            tokio::task::spawn_local(worker(load, request, Rc::clone(&figures), times, index))
         })
         .collect();
     for worker in workers {
@@ -115,14 +117,18 @@ struct Times {
     end: Instant,
 }
 
-async fn once(load: &Load, wait: Duration) -> Value {
+async fn once(load: &Load, request: &[u8], wait: Duration) -> Value {
     let end = Instant::now() + wait;
     let mut tries = 0_u64;
     while Instant::now() < end {
         tries += 1;
         if let Some(mut connection) = Connection::open(load.address).await {
             let began = Instant::now();
-            if connection.whole(load).await.is_some_and(|whole| whole.ok) {
+            if connection
+                .whole(request)
+                .await
+                .is_some_and(|whole| whole.ok)
+            {
                 let latency_us = began.elapsed().as_micros();
                 let now_ns = SystemTime::now()
                     .duration_since(UNIX_EPOCH)
@@ -138,7 +144,13 @@ async fn once(load: &Load, wait: Duration) -> Value {
 }
 
 /// One connection's requests, one after the other.
-async fn worker(load: Rc<Load>, figures: Rc<RefCell<Figures>>, times: Times, index: u32) {
+async fn worker(
+    load: Rc<Load>,
+    request: Rc<[u8]>,
+    figures: Rc<RefCell<Figures>>,
+    times: Times,
+    index: u32,
+) {
     let mut connection = None;
     let share = f64::from(index) / f64::from(load.connections);
     // In the open loop a worker owns every n-th arrival; else starts are spread over the warm-up.
@@ -181,25 +193,21 @@ async fn worker(load: Rc<Load>, figures: Rc<RefCell<Figures>>, times: Times, ind
             continue;
         };
         let counts = from >= times.counts;
-        let kept = match load.mode {
+        match load.mode {
             Mode::Stream { .. } => {
-                let stream = open.stream(&load).await;
-                let kept = stream.is_some();
+                let stream = open.stream(&request).await;
                 if counts {
                     figures.borrow_mut().stream(stream);
                 }
-                kept
             }
             _ => {
-                let whole = open.whole(&load).await;
-                let kept = whole.is_some();
+                let whole = open.whole(&request).await;
                 if counts {
                     figures.borrow_mut().whole(whole, from.elapsed());
                 }
-                kept
             }
-        };
-        if kept {
+        }
+        if open.open {
             connection = Some(open);
         }
     }

@@ -35,6 +35,8 @@ pub struct Pace {
     chunk_us: AtomicU64,
     initial_us: AtomicU64,
     requests: AtomicU64,
+    /// Chunks of streams that it has sent.
+    chunks_sent: AtomicU64,
 }
 
 impl Pace {
@@ -46,7 +48,24 @@ impl Pace {
             chunk_us: chunk_us.into(),
             initial_us: initial_us.into(),
             requests: AtomicU64::new(0),
+            chunks_sent: AtomicU64::new(0),
         }
+    }
+
+    /// From the next answer on: content chunks of a stream, microseconds between them.
+    pub fn set(&self, chunks: u64, chunk_us: u64) {
+        self.chunks.store(chunks, Relaxed);
+        self.chunk_us.store(chunk_us, Relaxed);
+    }
+
+    /// How many requests it has answered.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// How many chunks of streams it has sent.
+    pub fn chunks_sent(&self) -> u64 {
+        self.chunks_sent.load(Relaxed)
     }
 
     fn change(&self, query: &str) {
@@ -71,8 +90,7 @@ impl Pace {
 }
 
 /// Serves for ever.
-pub async fn serve(listener: TcpListener, pace: Pace) {
-    let pace = Arc::new(pace);
+pub async fn serve(listener: TcpListener, pace: Arc<Pace>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
@@ -128,6 +146,7 @@ async fn answer(request: Request<Incoming>, pace: Arc<Pace>) -> Result<Answer, I
     }
     let step = Duration::from_micros(pace.chunk_us.load(Relaxed));
     let chunks = Chunks {
+        pace: Arc::clone(&pace),
         dialect,
         index: 0,
         count: pace.chunks.load(Relaxed),
@@ -161,6 +180,7 @@ fn whole(status: StatusCode, body: Bytes) -> Answer {
 
 /// The body of a stream; paces by due times, so that pauses do not add up their lateness.
 struct Chunks {
+    pace: Arc<Pace>,
     dialect: Dialect,
     index: u64,
     count: u64,
@@ -172,10 +192,11 @@ struct Chunks {
 
 impl Chunks {
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The role's chunk and the first text come together, as providers send them; each is written on its own.
         if self.index == 0 {
             return Poll::Ready(());
         }
-        if self.step.is_zero() {
+        if self.step.is_zero() || self.index == 1 {
             self.yielded = !self.yielded;
             if self.yielded {
                 cx.waker().wake_by_ref();
@@ -209,6 +230,8 @@ impl Body for Chunks {
         }
         let chunk = self.dialect.chunk(self.index, self.count);
         self.index += 1;
+        let sent = u64::from(chunk.is_some());
+        self.pace.chunks_sent.fetch_add(sent, Relaxed);
         Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
     }
 }

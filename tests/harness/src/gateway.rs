@@ -1,6 +1,7 @@
 //! The gateway as a process, with its files and its command line.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -34,6 +35,10 @@ pub struct GatewayOptions {
     pub settings: Value,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
+    /// Another build of `pointsman` than the one beside the test.
+    pub program: Option<PathBuf>,
+    /// What starts it, such as `taskset -c 1`; it must become the process that it starts.
+    pub launcher: Vec<String>,
 }
 
 impl Default for GatewayOptions {
@@ -47,6 +52,8 @@ impl Default for GatewayOptions {
             workers: 2,
             settings: json!({}),
             environment: Vec::new(),
+            program: None,
+            launcher: Vec::new(),
         }
     }
 }
@@ -85,6 +92,8 @@ pub struct Gateway {
 struct Place {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    /// The words that start the program.
+    program: Vec<OsString>,
 }
 
 /// What the command line told.
@@ -270,9 +279,15 @@ impl Place {
         for credential in &options.credentials {
             environment.push((credential.variable(), credential.value.clone()));
         }
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => binary("pointsman")?,
+        };
+        let launcher = options.launcher.iter().map(OsString::from);
         let place = Self {
             folder,
             environment,
+            program: launcher.chain([program.into_os_string()]).collect(),
         };
         let mut components = vec![plugins()?];
         if options.guests {
@@ -330,7 +345,9 @@ impl Place {
     }
 
     fn command(&self) -> anyhow::Result<Command> {
-        let mut command = Command::new(binary("pointsman")?);
+        let (first, rest) = self.program.split_first().context("no program")?;
+        let mut command = Command::new(first);
+        command.args(rest);
         // The test's own environment must not configure the gateway.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("POINTSMAN_") {

@@ -1,6 +1,7 @@
 //! `mock-upstream`: a provider that costs next to nothing, for load.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -38,7 +39,11 @@ fn main() -> anyhow::Result<()> {
         arguments.listen.ip().is_loopback(),
         "--listen must be on loopback"
     );
-    let pace = Pace::new(arguments.chunks, arguments.chunk_us, arguments.initial_us);
+    let pace = Arc::new(Pace::new(
+        arguments.chunks,
+        arguments.chunk_us,
+        arguments.initial_us,
+    ));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
