@@ -8,17 +8,19 @@ use pointsman_domain::control::{
 };
 use pointsman_domain::money::{Picos, usd};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A bundle's files by their path below its folder: `policy.toml`, `cases.jsonl`, `policy.lock`, data. Bytes as base64.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(examples(json!({"files": {"policy.toml": "bmFtZSA9ICJxdWlja3N0YXJ0Igo="}})))]
 pub struct Bundle {
     /// Path and content.
     pub files: BTreeMap<String, String>,
 }
 
 /// One thing that is wrong or doubtful.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Finding {
     /// Whether it refuses the bundle.
@@ -36,7 +38,7 @@ pub struct Finding {
 }
 
 /// What one case of a bundle came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct CaseResult {
     /// Its name.
@@ -48,7 +50,7 @@ pub struct CaseResult {
 }
 
 /// What a check of a bundle came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Checked {
     /// Whether it would be taken.
@@ -63,7 +65,7 @@ pub struct Checked {
 }
 
 /// A version that was pushed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PushedVersion {
     /// Its number.
@@ -84,7 +86,7 @@ pub struct PushedVersion {
 }
 
 /// A policy and its versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PolicyView {
     /// Its name.
@@ -105,7 +107,7 @@ pub struct PolicyView {
 }
 
 /// A version and its bundle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct VersionView {
     /// What it is.
@@ -115,7 +117,7 @@ pub struct VersionView {
 }
 
 /// One difference between two versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct DiffLine {
     /// What: `step pii-in`, `target cloud`, `execute.deadline-ms`, `file words.txt`.
@@ -131,7 +133,7 @@ pub struct DiffLine {
 }
 
 /// What differs between two versions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Diff {
     /// The older one.
@@ -143,16 +145,18 @@ pub struct Diff {
 }
 
 /// Body of `activate`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(examples(json!({"version": 1})))]
 pub struct ActivateWanted {
     /// Which version.
     pub version: u64,
 }
 
 /// Body of `rollback`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schema(examples(json!({})))]
 pub struct RollbackWanted {
     /// Which version; none: the one that served before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +164,7 @@ pub struct RollbackWanted {
 }
 
 /// An activation that is durable and live.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Activated {
     /// The snapshot that serves it.
@@ -177,8 +181,9 @@ pub struct Activated {
 }
 
 /// Body of `PUT /admin/v1/tenants/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schema(examples(json!({"policy": "quickstart", "limits": {"requests-per-minute": 600, "concurrent": 20}, "budget": [{"period": "month", "usd": "50"}]})))]
 pub struct TenantWanted {
     /// The policy whose active version serves it.
     pub policy: String,
@@ -191,7 +196,7 @@ pub struct TenantWanted {
 }
 
 /// A tenant and its entity tag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TenantView {
     /// What it is.
@@ -202,8 +207,9 @@ pub struct TenantView {
 }
 
 /// Body of `POST /admin/v1/tenants/{id}/keys`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schema(examples(json!({"scopes": ["chat", "models"], "expires-in-s": 2592000, "budget": [{"period": "day", "usd": "2.50"}]})))]
 pub struct KeyWanted {
     /// What it may do; empty: all.
     pub scopes: Vec<String>,
@@ -218,8 +224,9 @@ pub struct KeyWanted {
 }
 
 /// Body of `POST /admin/v1/tenants/{id}/keys/{key}/rotate`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[schema(examples(json!({"overlap-s": 3600})))]
 pub struct RotateWanted {
     /// Seconds for which both are taken; none: a day.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,7 +234,7 @@ pub struct RotateWanted {
 }
 
 /// A new key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct KeyMade {
     /// What is kept of it.
@@ -237,7 +244,7 @@ pub struct KeyMade {
 }
 
 /// A key as operators see it: without its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct KeyView {
     /// `key-…`.
@@ -290,7 +297,7 @@ impl KeyView {
 }
 
 /// How one budget stands in one window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Balance {
     /// `tenant/demo/month/2026-11`, as decisions name it.
@@ -307,14 +314,16 @@ pub struct Balance {
     pub limit_usd: Option<String>,
     /// Settled.
     #[serde(with = "usd", rename = "spent-usd")]
+    #[schema(value_type = String, example = "0.00048")]
     pub spent: Picos,
     /// Set aside for requests under way.
     #[serde(with = "usd", rename = "reserved-usd")]
+    #[schema(value_type = String, example = "0")]
     pub reserved: Picos,
 }
 
 /// One target of an active policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TargetView {
     /// The policy.
@@ -334,7 +343,7 @@ pub struct TargetView {
 }
 
 /// Answer of `GET /admin/v1/plugins`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Plugins {
     /// All of them.
@@ -342,7 +351,7 @@ pub struct Plugins {
 }
 
 /// Answer of `GET /admin/v1/policies`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Policies {
     /// All of them.
@@ -350,7 +359,7 @@ pub struct Policies {
 }
 
 /// Answer of `GET /admin/v1/policies/{name}/versions`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Versions {
     /// Oldest first.
@@ -358,7 +367,7 @@ pub struct Versions {
 }
 
 /// Answer of `GET /admin/v1/tenants`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Tenants {
     /// All of them.
@@ -366,7 +375,7 @@ pub struct Tenants {
 }
 
 /// Answer of `GET /admin/v1/tenants/{id}/keys`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Keys {
     /// All of the tenant's, revoked and expired ones too.
@@ -374,7 +383,7 @@ pub struct Keys {
 }
 
 /// Answer of `GET /admin/v1/prices`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PricesView {
     /// What it is.
@@ -385,7 +394,7 @@ pub struct PricesView {
 }
 
 /// Answer of `GET /admin/v1/usage`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Usage {
     /// One a budget and window.
@@ -393,7 +402,7 @@ pub struct Usage {
 }
 
 /// Answer of `GET /admin/v1/targets`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Targets {
     /// Of all active policies.
@@ -401,7 +410,7 @@ pub struct Targets {
 }
 
 /// Answer of `GET /admin/v1/changes`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Changes {
     /// Oldest first; those of keys without their hash.

@@ -1,22 +1,27 @@
 //! Lists and single decisions. The log is read on threads that may block, a few at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use serde::Deserialize;
 
+use crate::document::{Admin, Asked, Conflicting, Named};
 use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::routes::App;
 use crate::source::{Decision, DecisionSource, Listing, SourceError};
 
-/// How long a caller waits for its turn and its answer together.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Characters of a request id.
 const ID_CHARS: usize = 36;
 
+/// Lists the newest decisions.
+#[utoipa::path(
+    get, path = "/admin/v1/decisions", operation_id = "list-decisions", tag = "decisions",
+    params(Parameters),
+    responses((status = 200, description = "Newest first.", body = Listing), Admin, Asked)
+)]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<Parameters>, QueryRejection>,
@@ -27,11 +32,26 @@ pub(crate) async fn list(
         .map(Json)
 }
 
+/// `/decisions/{id}`.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct DecisionPath {
+    /// The request's id, or a unique beginning of it.
+    #[param(pattern = "^[0-9a-f-]{1,36}$", example = "019f0000")]
+    id: String,
+}
+
+/// Tells one decision: both records of a request, as far as they are there.
+#[utoipa::path(
+    get, path = "/admin/v1/decisions/{id}", operation_id = "get-decision", tag = "decisions",
+    params(DecisionPath),
+    responses((status = 200, description = "Both records.", body = Decision), Admin, Named, Conflicting)
+)]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
-    path: Result<Path<String>, PathRejection>,
+    path: Result<Path<DecisionPath>, PathRejection>,
 ) -> Result<Json<Decision>, Problem> {
-    let Path(id) = path.map_err(|_| Problem::bad_id())?;
+    let Path(DecisionPath { id }) = path.map_err(|_| Problem::bad_id())?;
     let fits = (1..=ID_CHARS).contains(&id.len())
         && id
             .bytes()
@@ -46,32 +66,11 @@ pub(crate) async fn one(
         .ok_or_else(|| Problem::unknown_decision(&id))
 }
 
-/// Runs `reading` on a blocking thread. A caller that stops waiting does not free the place before the read ends.
 async fn read<T: Send + 'static>(
-    app: &Arc<App>,
+    app: &App,
     reading: impl FnOnce(&dyn DecisionSource) -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, Problem> {
     let source = Arc::clone(&app.decisions);
-    let reads = Arc::clone(&app.reads);
-    let work = async move {
-        let place = reads
-            .acquire_owned()
-            .await
-            .map_err(|_| Problem::internal())?;
-        let task = tokio::task::spawn_blocking(move || {
-            let result = reading(source.as_ref());
-            drop(place);
-            result
-        });
-        match task.await {
-            Ok(result) => Ok(result?),
-            Err(panic) => {
-                tracing::error!(error = %panic, "reading the decision log failed");
-                Err(Problem::internal())
-            }
-        }
-    };
-    tokio::time::timeout(READ_TIMEOUT, work)
-        .await
-        .unwrap_or_else(|_| Err(Problem::slow()))
+    let told = app.reads.run(move || reading(source.as_ref())).await?;
+    Ok(told?)
 }

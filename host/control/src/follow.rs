@@ -17,6 +17,7 @@ use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::spawn_blocking;
 
+use crate::document::{Admin, Asked};
 use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::routes::App;
@@ -27,6 +28,16 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often a quiet stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Follows decisions as requests end: server-sent events `decision` with both records, and `problem` where the log
+/// could not be read, after which following goes on. `since` and `limit` do not count.
+#[utoipa::path(
+    get, path = "/admin/v1/decisions/tail", operation_id = "tail-decisions", tag = "decisions",
+    params(Parameters),
+    responses(
+        (status = 200, description = "Events, until one side leaves.", body = String, content_type = "text/event-stream"),
+        Admin, Asked,
+    )
+)]
 pub(crate) async fn tail(
     State(app): State<Arc<App>>,
     query: Result<Query<Parameters>, QueryRejection>,

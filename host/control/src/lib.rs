@@ -1,36 +1,38 @@
-//! The control listener: health, readiness, metrics, decisions.
+//! The control listener: health, metrics, decisions, and the API for control state.
 //!
-//! | endpoint | token | answer |
-//! |---|---|---|
-//! | `GET /healthz` | no | 200 while the process serves at all |
-//! | `GET /readyz` | no | 200, or 503 and the reason |
-//! | `GET /metrics` | no | `OpenMetrics` text: names of tenants and targets, counts, costs |
-//! | `GET /admin/v1/decisions` | yes | the newest decisions; `tenant`, `target`, `outcome`, `since`, `limit` |
-//! | `GET /admin/v1/decisions/{id}` | yes | both records of one; a unique beginning of the id is enough |
-//! | `GET /admin/v1/decisions/tail` | yes | server-sent events, one a decision, as requests end; `tenant`, `target`, `outcome` |
+//! What it serves is in its own document: `GET /admin/v1/openapi.json`, checked in as `docs/generated/openapi.json`;
+//! docs/api.md is the guide. Everything under `/admin` asks for the admin token. `/metrics` follows Prometheus' custom
+//! and asks for none: what keeps it private is the address, which is loopback unless the operator says otherwise.
+//! Errors are RFC 9457 `application/problem+json` with a `next` member that says what to do.
 //!
-//! `/metrics` follows Prometheus' custom and asks for no token: what keeps it private is the address, which is loopback
-//! unless the operator says otherwise. Errors are RFC 9457 `application/problem+json` with a `next` member that says
-//! what to do.
-//!
-//! Promises: reads of the log never block the runtime, and everything is bounded: connections, headers, time, results,
-//! concurrent reads and followers. Refuses to know where decisions come from.
+//! Promises: nothing blocks the runtime, a panic behind a call is that call's 500, and everything is bounded:
+//! connections, headers, bodies, time, results, and how many reads, changes, uploads and followers there are at once.
+//! Refuses to know where decisions come from, and how control state is kept.
 
+mod answer;
 pub mod api;
+mod archive;
 mod auth;
+mod body;
+mod caller;
 mod decisions;
+mod document;
+mod endpoints;
 mod follow;
+mod limits;
 mod plane;
 mod problem;
 mod query;
 mod routes;
 mod serve;
 mod source;
+mod work;
 
 use std::sync::Arc;
 
 use secrecy::SecretString;
 
+pub use document::openapi;
 pub use plane::{By, Condition, ControlPlane, Done, PlaneError};
 pub use serve::{ControlError, serve};
 pub use source::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};

@@ -16,13 +16,24 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 1_000;
 
 /// What a query may say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
+    /// Who pays.
+    #[param(example = "demo")]
     tenant: Option<String>,
+    /// Whose answer went to the caller.
+    #[param(example = "local")]
     target: Option<String>,
+    /// How it ended: ok, denied, cut, error or cancelled.
+    #[param(pattern = "^(ok|denied|cut|error|cancelled)$", example = "ok")]
     outcome: Option<String>,
+    /// A span back from now, as in 90s, 15m, 2h or 7d, or milliseconds since the epoch.
+    #[param(pattern = "^[0-9]+[smhd]?$", example = "15m")]
     since: Option<String>,
+    /// At most this many, from 1 to 1000; 50 where it is left out.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 50)]
     limit: Option<String>,
 }
 

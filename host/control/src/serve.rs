@@ -1,20 +1,27 @@
 //! Connections: accepted, bounded, drained.
 
-use std::pin::pin;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use http::{Method, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::ExposeSecret as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 use crate::Control;
+use crate::problem::Problem;
 use crate::routes::router;
 
 /// Connections at once; further ones wait in the kernel.
@@ -27,6 +34,12 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// How long requests under way may take once the listener closes.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a caller may go on sending after its answer.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that a caller may go on sending after its answer.
+const LINGER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes of one read of those.
+const LINGER_READ_BYTES: usize = 64 * 1024;
 /// Pause after a failed accept, such as at the limit of open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -81,7 +94,9 @@ pub async fn serve(
 }
 
 async fn connection(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| router.clone().call(request));
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        Box::pin(answer(router.clone(), request))
+    });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -89,18 +104,59 @@ async fn connection(stream: TcpStream, router: Router, mut closing: watch::Recei
     builder
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = builder.serve_connection(TokioIo::new(stream), service);
     let closed = async {
         let _closing_or_gone = closing.wait_for(|closing| *closing).await;
     };
+    // Not shut down by hyper: what a caller still sends would then reset the connection before it reads the answer.
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = poll_fn(|context| connection.poll_without_shutdown(context)) => ended,
         () = closed => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| connection.poll_without_shutdown(context)).await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(error = %error, "control: connection ended");
     }
+    linger(connection.into_parts().io.into_inner()).await;
+}
+
+/// Says that no more comes, and takes what the caller still sends: for a while, and no more than so much.
+async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        let mut taken = 0;
+        let mut bytes = vec![0; LINGER_READ_BYTES];
+        while taken < LINGER_BYTES_MAX {
+            match stream.read(&mut bytes).await? {
+                0 => break,
+                read => taken += read,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(LINGER, rest).await {
+        tracing::debug!(error = %error, "control: connection ended");
+    }
+}
+
+/// The router's answer; where the method is wrong, with the methods that are right, which it alone knows.
+async fn answer(
+    mut router: Router,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = router.call(request).await?;
+    let allow = match response.headers().get(header::ALLOW) {
+        Some(allow) if response.status() == StatusCode::METHOD_NOT_ALLOWED => allow.clone(),
+        _ => return Ok(response),
+    };
+    let allowed = allow.to_str().unwrap_or_default();
+    let mut problem = Problem::method(&method, uri.path(), allowed).into_response();
+    problem.headers_mut().insert(header::ALLOW, allow);
+    if method == Method::HEAD {
+        *problem.body_mut() = Body::empty();
+    }
+    Ok(problem)
 }

@@ -2,9 +2,10 @@
 
 use pointsman_domain::decision::{Closed, Opened, Outcome};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Both records of a request, as far as they are there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Decision {
     /// What was decided before its first upstream byte.
     pub opened: Option<Box<Opened>>,
@@ -28,7 +29,7 @@ pub struct Wanted {
 }
 
 /// Decisions, newest first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Listing {
     /// At most `Wanted::limit`.
     pub decisions: Vec<Decision>,

@@ -13,6 +13,7 @@ use crate::money::{Picos, usd};
 
 /// How much traffic a tenant or a key may send; what is none is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Limits {
     /// Requests that may begin in a minute.
@@ -36,6 +37,7 @@ impl Limits {
 
 /// The window of a budget, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Period {
     /// From midnight to midnight.
@@ -55,17 +57,23 @@ impl fmt::Display for Period {
 
 /// What may be spent in one window. Zero lets nothing through that costs anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Budget {
     /// Its window.
     pub period: Period,
     /// Dollars as a decimal string: `"12.50"`.
     #[serde(with = "usd")]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]{1,12})?$", example = "12.50")
+    )]
     pub usd: Picos,
 }
 
 /// Who pays and whose policy applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Tenant {
     /// Lower-case letters, digits, `-` and `_`.
@@ -82,6 +90,7 @@ pub struct Tenant {
 
 /// A virtual key. The key itself is shown once and never stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Key {
     /// `key-…`; what records and operators call it.
@@ -113,6 +122,7 @@ pub struct Key {
 
 /// A plugin that was pushed; its bytes lie beside the state, by digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Plugin {
     /// sha256 of its bytes: its identity.
@@ -136,6 +146,7 @@ pub struct Plugin {
 
 /// One immutable version of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Version {
     /// The policy's name.
@@ -160,6 +171,7 @@ pub struct Version {
 
 /// The plugin that a reference of a version means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Pin {
     /// As the policy writes it: `guard-pii@0.1`.
@@ -170,6 +182,7 @@ pub struct Pin {
 
 /// The price catalogue in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Prices {
     /// Of its content; decisions name it.
@@ -184,6 +197,7 @@ pub struct Prices {
 
 /// One change of control state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(
     rename_all = "kebab-case",
     rename_all_fields = "kebab-case",
@@ -195,6 +209,7 @@ pub enum Change {
     /// A policy has another version.
     VersionPushed(Version),
     /// A policy's version serves from here on.
+    #[cfg_attr(feature = "openapi", schema(rename_all = "kebab-case"))]
     Activated {
         /// The policy.
         policy: String,
@@ -210,6 +225,7 @@ pub enum Change {
     /// A tenant is there, or is there otherwise than before.
     TenantPut(Tenant),
     /// A tenant is gone, and its keys with it.
+    #[cfg_attr(feature = "openapi", schema(rename_all = "kebab-case"))]
     TenantRemoved {
         /// Whose.
         id: String,
@@ -217,11 +233,13 @@ pub enum Change {
     /// A key was made.
     KeyCreated(Key),
     /// A key is refused from here on.
+    #[cfg_attr(feature = "openapi", schema(rename_all = "kebab-case"))]
     KeyRevoked {
         /// Its id.
         id: String,
     },
     /// A key was replaced by another, and expires when their overlap ends.
+    #[cfg_attr(feature = "openapi", schema(rename_all = "kebab-case"))]
     KeyRotated {
         /// The old key's id.
         id: String,
@@ -238,6 +256,7 @@ pub enum Change {
 
 /// What one idempotency key of the control API did, so that a repeated call is told the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Idempotency {
     /// The caller's key.
@@ -252,6 +271,7 @@ pub struct Idempotency {
 
 /// One line of the control journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Entry {
     /// From 1, without gaps: the generation of the snapshot that it led to.

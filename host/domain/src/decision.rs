@@ -45,6 +45,7 @@ pub enum Record {
 
 /// Written before the first upstream byte.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Opened {
     /// The request.
@@ -95,6 +96,7 @@ pub struct Opened {
 
 /// One phase of a request's life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PhaseTime {
     /// Its name, as ARCHITECTURE.md writes it.
@@ -107,6 +109,7 @@ pub struct PhaseTime {
 
 /// What the cache, or an earlier request with the same idempotency key, had to do with an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CacheUse {
     /// It was looked for and not there.
@@ -123,6 +126,7 @@ pub enum CacheUse {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Answered.
@@ -139,6 +143,7 @@ pub enum Outcome {
 
 /// Written before the last byte to the client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Closed {
     /// The request.
@@ -196,6 +201,7 @@ pub struct Closed {
 
 /// What one step said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct StepRecord {
     /// The step's id in the policy; `floor/<id>` where it comes from the floor.
@@ -239,6 +245,7 @@ fn is_zero(count: &u32) -> bool {
 
 /// One try at one target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct AttemptRecord {
     /// Its index.

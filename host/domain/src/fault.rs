@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a plugin exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Labels requests.
@@ -37,6 +38,7 @@ impl Role {
 
 /// The kind of a fault; distinguishable in records and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// A trap: unreachable, panic, out-of-bounds, stack exhaustion.
@@ -76,6 +78,7 @@ impl FaultKind {
 
 /// A plugin's failure that it did not choose.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[error("plugin {plugin} faulted ({}): {detail}", kind.as_str())]
 pub struct Fault {
     /// `name@version` of the plugin.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A sha256 digest; written `sha256:<64 hex digits>` everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$"))]
 pub struct Digest(pub [u8; 32]);
 
 /// A string that is not `sha256:<64 hex digits>`.
@@ -55,6 +56,7 @@ impl<'de> Deserialize<'de> for Digest {
 /// A request's identity: UUID v7 in its hyphenated form, so that ids sort by time.
 /// Made by the gateway; a client's own id is kept beside it, never instead of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct RequestId(pub String);
 

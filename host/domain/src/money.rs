@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Pico-dollars: 1e-12 USD. As JSON a decimal string, so that no reader rounds it through a float.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^-?[0-9]+$"))]
 pub struct Picos(pub i128);
 
 impl Picos {

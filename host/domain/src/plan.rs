@@ -29,6 +29,7 @@ impl CandidatePool {
 
 /// One try in a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlannedAttempt {
     /// The target's name.
     pub target: String,
@@ -39,6 +40,7 @@ pub struct PlannedAttempt {
 
 /// A router's answer. No attempts: it abstains.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Plan {
     /// In the order of trying.
     pub attempts: Vec<PlannedAttempt>,

@@ -22,6 +22,7 @@ pub const AUDIO_OUTPUT_TOKENS: &str = "audio-output-tokens";
 
 /// A counted quantity. Meters are disjoint: nothing is counted twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Meter {
     /// `input-tokens`, `output-tokens`, …
     pub unit: String,
@@ -49,6 +50,7 @@ pub struct Usage {
 
 /// What a cost line amounts to. Unknown is said, never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", tag = "kind", content = "pico-usd")]
 pub enum Amount {
     /// From the provider's own count and a known price.
@@ -61,6 +63,7 @@ pub enum Amount {
 
 /// One line of a bill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CostLine {
     /// Index of the attempt.
     pub attempt: u32,

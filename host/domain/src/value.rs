@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A typed value that crosses the plugin border.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Value {
     /// One string.
@@ -81,6 +82,7 @@ impl From<bool> for Value {
 
 /// A key with a value: where the contract grows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attribute {
     /// Kebab-case name.
     pub key: String,
@@ -90,6 +92,7 @@ pub struct Attribute {
 
 /// Why something was decided. `detail` never repeats content.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// Stable and machine-readable, such as `pii.email`.
     pub code: String,
@@ -102,6 +105,7 @@ pub struct Reason {
 
 /// What a classifier or guard says about a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Label {
     /// Such as `task` or `language`.
     pub key: String,

@@ -58,6 +58,11 @@ fn the_schema_of_the_configuration_is_current() {
 }
 
 #[test]
+fn the_document_of_the_control_api_is_current() {
+    check_generated("docs/generated/openapi.json", &pointsman_control::openapi());
+}
+
+#[test]
 fn every_error_code_is_told_with_its_status_and_type() {
     let text = document("docs/errors.md");
     let told = rows(&text);
