@@ -6,6 +6,11 @@ use std::ops::Range;
 
 use super::text::unescape;
 
+/// As many keys of an object are compared one by one; more are hashed.
+const FEW_KEYS: usize = 16;
+/// As many bytes of a string are looked at one by one before its end is searched.
+const SHORT_BYTES: usize = 16;
+
 /// Bounds of one parse.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -41,6 +46,8 @@ pub(crate) enum Fault {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     kind: Kind,
+    /// A string whose spelling is not its text.
+    is_escaped: bool,
     start: u32,
     end: u32,
     /// Index of the entry after this value and all inside it.
@@ -167,16 +174,24 @@ impl Parser<'_> {
     }
 
     fn check_keys(&self, container: usize) -> Result<(), Fault> {
-        let mut few: Vec<Cow<'_, str>> = Vec::new();
+        // Most objects have few keys: those are compared where they stand, without an allocation.
+        let mut few = [const { Cow::Borrowed("") }; FEW_KEYS];
+        let mut count = 0;
         let mut many: HashSet<Cow<'_, str>> = HashSet::new();
         let end = self.entries[container].after as usize;
         let mut at = container + 1;
         while at < end {
             let entry = self.entries[at];
-            let key = unescape(&self.text[entry.start as usize + 1..entry.end as usize - 1]);
-            let known = if few.len() < 16 {
-                let known = few.contains(&key);
-                few.push(key);
+            let raw = &self.text[entry.start as usize + 1..entry.end as usize - 1];
+            let key = if entry.is_escaped {
+                unescape(raw)
+            } else {
+                Cow::Borrowed(raw)
+            };
+            let known = if count < FEW_KEYS {
+                let known = few[..count].contains(&key);
+                few[count] = key;
+                count += 1;
                 known
             } else {
                 few.contains(&key) || !many.insert(key)
@@ -190,12 +205,17 @@ impl Parser<'_> {
     }
 
     fn push(&mut self, kind: Kind, start: usize) -> Result<(), Fault> {
+        self.push_spelled(kind, start, false)
+    }
+
+    fn push_spelled(&mut self, kind: Kind, start: usize, is_escaped: bool) -> Result<(), Fault> {
         if self.entries.len() >= self.limits.values_max {
             return Err(Fault::TooMany(start));
         }
         let after = position(self.entries.len() + 1);
         self.entries.push(Entry {
             kind,
+            is_escaped,
             start: position(start),
             end: position(self.at),
             after,
@@ -206,16 +226,20 @@ impl Parser<'_> {
     fn string(&mut self) -> Result<(), Fault> {
         let start = self.at;
         self.at += 1;
+        let mut is_escaped = false;
         loop {
+            self.at += plain(&self.bytes[self.at..]);
             match self.peek() {
                 Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(0x20..) => self.at += 1,
+                Some(b'\\') => {
+                    is_escaped = true;
+                    self.escape()?;
+                }
                 Some(_) | None => return Err(Fault::Syntax(self.at)),
             }
         }
         self.at += 1;
-        self.push(Kind::String, start)
+        self.push_spelled(Kind::String, start, is_escaped)
     }
 
     fn escape(&mut self) -> Result<(), Fault> {
@@ -297,6 +321,32 @@ impl Parser<'_> {
     }
 }
 
+/// Bytes up to the first that ends a string, begins an escape, or may not stand in a string.
+fn plain(bytes: &[u8]) -> usize {
+    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    // Keys and short values end within a word or two.
+    let short = &bytes[..bytes.len().min(SHORT_BYTES)];
+    if let Some(end) = short.iter().position(|&byte| !is_plain(byte)) {
+        return end;
+    }
+    let rest = &bytes[short.len()..];
+    let run = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    // Without a branch a byte, so that many are looked at at once.
+    let is_text = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(true, |is_text, &byte| is_text & (byte >= 0x20))
+    };
+    let run = if is_text(&rest[..run]) {
+        run
+    } else {
+        rest.iter()
+            .position(|&byte| byte < 0x20)
+            .unwrap_or(rest.len())
+    };
+    short.len() + run
+}
+
 /// `Tape::parse` refuses texts whose positions do not fit.
 fn position(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -351,7 +401,21 @@ impl<'a> Node<'a> {
 
     /// A string, decoded.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
-        self.raw_string().map(unescape)
+        let raw = self.raw_string()?;
+        Some(if self.entry().is_escaped {
+            unescape(raw)
+        } else {
+            Cow::Borrowed(raw)
+        })
+    }
+
+    /// Whether it is this string.
+    fn is(self, text: &str) -> bool {
+        if self.entry().is_escaped {
+            self.string().is_some_and(|own| own == text)
+        } else {
+            self.raw_string() == Some(text)
+        }
     }
 
     pub(crate) fn flag(self) -> Option<bool> {
@@ -424,7 +488,7 @@ impl<'a> Node<'a> {
     /// A member of an object.
     pub(crate) fn get(self, key: &str) -> Option<Self> {
         self.members()
-            .find(|(name, _)| name.string().is_some_and(|name| name == key))
+            .find(|(name, _)| name.is(key))
             .map(|(_, value)| value)
     }
 

@@ -1,5 +1,8 @@
 //! A chat request: checked once, kept as bytes.
 
+use std::borrow::Cow;
+use std::fmt::Display;
+
 use bytes::Bytes;
 use pointsman_domain::{ErrorKind, GatewayError};
 
@@ -169,13 +172,16 @@ fn line_column(body: &[u8], offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// The place of a field, written out only where it is told.
+type Place<'a> = std::fmt::Arguments<'a>;
+
 /// A field with a wrong value; `param` names it.
-fn invalid(param: &str, wanted: &str) -> GatewayError {
+fn invalid(param: impl Display, wanted: &str) -> GatewayError {
     GatewayError::new(
         ErrorKind::InvalidField,
         format!("`{param}` must be {wanted}"),
     )
-    .with_param(param)
+    .with_param(param.to_string())
 }
 
 struct Checker<'l> {
@@ -232,7 +238,7 @@ impl Checker<'_> {
         Ok(Settings {
             model: model.into_owned(),
             streaming: flag(root, "stream", "stream")?,
-            user: optional_string(root, "user", "user")?,
+            user: optional_string(root, "user", "user")?.map(Cow::into_owned),
             choices,
             max_output_tokens: completion.or(all),
             include_usage,
@@ -254,7 +260,7 @@ impl Checker<'_> {
                     &format!("at most {} messages", self.limits.messages_max),
                 ));
             }
-            self.message(message, &format!("messages[{index}]"))?;
+            self.message(message, format_args!("messages[{index}]"))?;
             count += 1;
         }
         if count == 0 {
@@ -263,11 +269,11 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn message(&self, message: Node<'_>, at: &str) -> Result<(), GatewayError> {
+    fn message(&self, message: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
         if message.kind() != Kind::Object {
             return Err(invalid(at, "an object"));
         }
-        let role = required_string(message, "role", &format!("{at}.role"))?;
+        let role = required_string(message, "role", format_args!("{at}.role"))?;
         let known = [
             "system",
             "developer",
@@ -276,18 +282,18 @@ impl Checker<'_> {
             "tool",
             "function",
         ];
-        if !known.contains(&role.as_str()) {
+        if !known.contains(&&*role) {
             return Err(invalid(
-                &format!("{at}.role"),
+                format_args!("{at}.role"),
                 &format!("one of {}", known.join(", ")),
             ));
         }
-        let content_at = format!("{at}.content");
+        let content_at = format_args!("{at}.content");
         match message.some("content") {
             // An assistant may say nothing but call tools; a function may return nothing.
-            None if matches!(role.as_str(), "assistant" | "function") => {}
-            None => return Err(invalid(&content_at, "a string or a list of parts")),
-            Some(content) => Self::content(content, &content_at)?,
+            None if matches!(&*role, "assistant" | "function") => {}
+            None => return Err(invalid(content_at, "a string or a list of parts")),
+            Some(content) => Self::content(content, content_at)?,
         }
         for key in [
             "name",
@@ -296,85 +302,87 @@ impl Checker<'_> {
             "reasoning_content",
             "reasoning",
         ] {
-            optional_string(message, key, &format!("{at}.{key}"))?;
+            optional_string(message, key, format_args!("{at}.{key}"))?;
         }
         if let Some(calls) = message.some("tool_calls") {
-            let calls_at = format!("{at}.tool_calls");
+            let calls_at = format_args!("{at}.tool_calls");
             if calls.kind() != Kind::Array {
-                return Err(invalid(&calls_at, "a list"));
+                return Err(invalid(calls_at, "a list"));
             }
             for (index, call) in calls.items().enumerate() {
-                Self::tool_call(call, &format!("{calls_at}[{index}]"))?;
+                Self::tool_call(call, format_args!("{calls_at}[{index}]"))?;
             }
         }
         if let Some(call) = message.some("function_call") {
-            Self::function(call, &format!("{at}.function_call"))?;
+            Self::function(call, format_args!("{at}.function_call"))?;
         }
         Ok(())
     }
 
-    fn content(content: Node<'_>, at: &str) -> Result<(), GatewayError> {
+    fn content(content: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
         match content.kind() {
             Kind::String => Ok(()),
             Kind::Array => content
                 .items()
                 .enumerate()
-                .try_for_each(|(index, part)| Self::part(part, &format!("{at}[{index}]"))),
+                .try_for_each(|(index, part)| Self::part(part, format_args!("{at}[{index}]"))),
             _ => Err(invalid(at, "a string or a list of parts")),
         }
     }
 
-    fn part(part: Node<'_>, at: &str) -> Result<(), GatewayError> {
+    fn part(part: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
         if part.kind() != Kind::Object {
             return Err(invalid(at, "an object"));
         }
-        let kind = required_string(part, "type", &format!("{at}.type"))?;
-        match kind.as_str() {
-            "text" | "refusal" => required_string(part, &kind, &format!("{at}.{kind}")).map(drop),
+        let kind = required_string(part, "type", format_args!("{at}.type"))?;
+        match &*kind {
+            "text" | "refusal" => {
+                required_string(part, &kind, format_args!("{at}.{kind}")).map(drop)
+            }
             "image_url" => {
-                let image_at = format!("{at}.image_url");
+                let image_at = format_args!("{at}.image_url");
                 match part.some("image_url") {
                     Some(image) if image.kind() == Kind::String => Ok(()),
                     Some(image) if image.kind() == Kind::Object => {
-                        required_string(image, "url", &format!("{image_at}.url")).map(drop)
+                        required_string(image, "url", format_args!("{image_at}.url")).map(drop)
                     }
-                    _ => Err(invalid(&image_at, "an object with `url`")),
+                    _ => Err(invalid(image_at, "an object with `url`")),
                 }
             }
             "input_audio" | "file" => match part.some(&kind) {
                 Some(media) if media.kind() == Kind::Object => Ok(()),
-                _ => Err(invalid(&format!("{at}.{kind}"), "an object")),
+                _ => Err(invalid(format_args!("{at}.{kind}"), "an object")),
             },
             // Other kinds pass; their strings are shown to guards.
             _ => Ok(()),
         }
     }
 
-    fn tool_call(call: Node<'_>, at: &str) -> Result<(), GatewayError> {
+    fn tool_call(call: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
         if call.kind() != Kind::Object {
             return Err(invalid(at, "an object"));
         }
-        optional_string(call, "id", &format!("{at}.id"))?;
+        optional_string(call, "id", format_args!("{at}.id"))?;
         if let Some(custom) = call.some("custom") {
             if custom.kind() != Kind::Object {
-                return Err(invalid(&format!("{at}.custom"), "an object"));
+                return Err(invalid(format_args!("{at}.custom"), "an object"));
             }
-            required_string(custom, "name", &format!("{at}.custom.name"))?;
-            return required_string(custom, "input", &format!("{at}.custom.input")).map(drop);
+            required_string(custom, "name", format_args!("{at}.custom.name"))?;
+            return required_string(custom, "input", format_args!("{at}.custom.input")).map(drop);
         }
-        let function_at = format!("{at}.function");
+        let function_at = format_args!("{at}.function");
         let function = call
             .some("function")
-            .ok_or_else(|| invalid(&function_at, "given"))?;
-        Self::function(function, &function_at)
+            .ok_or_else(|| invalid(function_at, "given"))?;
+        Self::function(function, function_at)
     }
 
-    fn function(function: Node<'_>, at: &str) -> Result<(), GatewayError> {
+    fn function(function: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
         if function.kind() != Kind::Object {
             return Err(invalid(at, "an object"));
         }
-        required_string(function, "name", &format!("{at}.name"))?;
-        optional_string(function, "arguments", &format!("{at}.arguments")).map(drop)
+        required_string(function, "name", format_args!("{at}.name"))?;
+        optional_string(function, "arguments", format_args!("{at}.arguments")).map(drop)
     }
 
     fn tools(&self, root: Node<'_>) -> Result<(), GatewayError> {
@@ -392,11 +400,11 @@ impl Checker<'_> {
                         &format!("at most {} tools", self.limits.tools_max),
                     ));
                 }
-                let mut at = format!("{key}[{index}]");
+                let at = format_args!("{key}[{index}]");
                 if tool.kind() != Kind::Object {
-                    return Err(invalid(&at, "an object"));
+                    return Err(invalid(at, "an object"));
                 }
-                let kind = optional_string(tool, "type", &format!("{at}.type"))?;
+                let kind = optional_string(tool, "type", format_args!("{at}.type"))?;
                 let inner = match kind.as_deref() {
                     Some("custom") => Some("custom"),
                     Some("function") => Some("function"),
@@ -405,42 +413,51 @@ impl Checker<'_> {
                     None if key == "tools" => Some("function"),
                     None => None,
                 };
-                let mut tool = tool;
-                if let Some(inner) = inner {
-                    at.push('.');
-                    at.push_str(inner);
-                    tool = tool.some(inner).ok_or_else(|| invalid(&at, "an object"))?;
+                match inner {
+                    None => Self::tool(tool, at)?,
+                    Some(inner) => {
+                        let at = format_args!("{at}.{inner}");
+                        let tool = tool.some(inner).ok_or_else(|| invalid(at, "an object"))?;
+                        Self::tool(tool, at)?;
+                    }
                 }
-                if tool.kind() != Kind::Object {
-                    return Err(invalid(&at, "an object"));
-                }
-                required_string(tool, "name", &format!("{at}.name"))?;
-                optional_string(tool, "description", &format!("{at}.description"))?;
             }
         }
         Ok(())
     }
+
+    fn tool(tool: Node<'_>, at: Place<'_>) -> Result<(), GatewayError> {
+        if tool.kind() != Kind::Object {
+            return Err(invalid(at, "an object"));
+        }
+        required_string(tool, "name", format_args!("{at}.name"))?;
+        optional_string(tool, "description", format_args!("{at}.description")).map(drop)
+    }
 }
 
-fn required_string(object: Node<'_>, key: &str, param: &str) -> Result<String, GatewayError> {
-    optional_string(object, key, param)?.ok_or_else(|| invalid(param, "a string"))
-}
-
-fn optional_string(
-    object: Node<'_>,
+fn required_string<'a>(
+    object: Node<'a>,
     key: &str,
-    param: &str,
-) -> Result<Option<String>, GatewayError> {
+    param: impl Display,
+) -> Result<Cow<'a, str>, GatewayError> {
+    optional_string(object, key, &param)?.ok_or_else(|| invalid(param, "a string"))
+}
+
+fn optional_string<'a>(
+    object: Node<'a>,
+    key: &str,
+    param: impl Display,
+) -> Result<Option<Cow<'a, str>>, GatewayError> {
     match object.some(key) {
         None => Ok(None),
         Some(value) => match value.string() {
-            Some(text) => Ok(Some(text.into_owned())),
+            Some(text) => Ok(Some(text)),
             None => Err(invalid(param, "a string")),
         },
     }
 }
 
-fn flag(object: Node<'_>, key: &str, param: &str) -> Result<bool, GatewayError> {
+fn flag(object: Node<'_>, key: &str, param: impl Display) -> Result<bool, GatewayError> {
     object.some(key).map_or(Ok(false), |value| {
         value.flag().ok_or_else(|| invalid(param, "true or false"))
     })
