@@ -8,7 +8,7 @@
 //!
 //! Promises: an acknowledged append survives `kill -9` of the process (it is in the operating system), and a power cut
 //! where the chain is `durable`; a changed byte anywhere is found and located; damage never keeps a gateway from starting.
-//! Refuses to know what records mean, beyond their ids.
+//! Refuses to know what records mean, beyond their ids and, in `sums`, what they charged to whom.
 //!
 //! Appends are plain positioned writes into space that `fallocate` has reserved beyond the end of the file. Measured
 //! against a shared mapping on records of 2 kB (ext4, 100,000 appends in steps of 1 MiB): 1.9 µs of CPU each against
@@ -26,6 +26,7 @@ mod reader;
 mod records;
 mod recovery;
 mod segment;
+mod sums;
 mod tail;
 mod verify;
 
@@ -37,5 +38,6 @@ pub use newest::{Newest, newest};
 pub use records::{Records, records};
 pub use recovery::Recovery;
 pub use segment::Position;
+pub use sums::{Sums, keep_sums, sums};
 pub use tail::Tail;
 pub use verify::{Report, verify};

@@ -82,14 +82,18 @@ pub(crate) fn look(folder: &Path, chain: &str) -> Result<Resumed, AuditError> {
 }
 
 /// The last line of a segment that holds.
-struct Last {
-    hash: Hash,
-    seal: Option<Seal>,
+pub(crate) struct Last {
+    pub(crate) hash: Hash,
+    pub(crate) seal: Option<Seal>,
     /// Whether nothing stands behind it.
-    whole: bool,
+    pub(crate) whole: bool,
 }
 
-fn last_line(folder: &Path, chain: &str, number: u32) -> Result<Option<Last>, AuditError> {
+pub(crate) fn last_line(
+    folder: &Path,
+    chain: &str,
+    number: u32,
+) -> Result<Option<Last>, AuditError> {
     let mut lines = Backwards::open(folder, chain, number)?;
     let mut whole = lines.end == lines.len;
     while let Some(bytes) = lines.next()? {

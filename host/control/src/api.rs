@@ -166,6 +166,7 @@ pub struct RollbackWanted {
 /// An activation that is durable and live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(examples(json!({"generation": 42, "version": 3, "previous": 2, "etag": "42", "commit-to-live-us": 180})))]
 pub struct Activated {
     /// The snapshot that serves it.
     pub generation: u64,
@@ -236,6 +237,7 @@ pub struct RotateWanted {
 /// A new key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(examples(json!({"key": {"id": "key-3097d9c4c3e9", "tenant": "demo", "scopes": ["chat", "models"], "state": "live", "limits": {}, "budget": [], "created-ms": 1795564800000u64, "expires-ms": null, "revoked-ms": null, "replaces": null}, "secret": "pm-…"})))]
 pub struct KeyMade {
     /// What is kept of it.
     pub key: KeyView,

@@ -174,8 +174,10 @@ refusals! {
     Named: [BadRequest, NotFound];
     /// What takes a body.
     Sent: [BadRequest, SlowBody, TooLarge, WrongContentType, Invalid];
+    /// What may not be there.
+    Absent: [NotFound];
     /// What changes something.
-    Changed: [BadRequest, Conflict];
+    Changed: [BadRequest, Conflict, Invalid];
     /// What may stand for several things.
     Conflicting: [Conflict];
     /// What has an entity tag.
@@ -233,9 +235,17 @@ fn header(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
         .build()
 }
 
-/// What the macros cannot say: only what callers send is closed to further members; what is answered may grow.
+/// What the macros cannot say: a body that may be left out is not null, and only what callers send is closed to further
+/// members; what is answered may grow.
 fn finish(document: utoipa::openapi::OpenApi) -> Value {
     let mut document = serde_json::to_value(document).expect("a document is JSON");
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = paths.filter_map(|(_, item)| item.as_object_mut()).flatten();
+    for (_, operation) in operations {
+        if let Some(body) = operation.get_mut("requestBody") {
+            settle(body);
+        }
+    }
     let sent = sent_schemas(&document);
     let schemas = document.pointer_mut("/components/schemas");
     let schemas = schemas.and_then(Value::as_object_mut);
@@ -245,6 +255,24 @@ fn finish(document: utoipa::openapi::OpenApi) -> Value {
         }
     }
     document
+}
+
+/// `required` is said, and stands alone for what may be left out.
+fn settle(body: &mut Value) {
+    let required = body["required"] == Value::Bool(true);
+    body["required"] = Value::Bool(required);
+    let contents = body["content"].as_object_mut().into_iter().flatten();
+    for (_, content) in contents {
+        let wanted = content["schema"]["oneOf"].as_array().and_then(|either| {
+            either
+                .iter()
+                .find(|schema| schema.get("$ref").is_some())
+                .cloned()
+        });
+        if let Some(wanted) = wanted {
+            content["schema"] = wanted;
+        }
+    }
 }
 
 fn open(schema: &mut Value) {

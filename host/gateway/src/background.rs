@@ -1,67 +1,85 @@
-//! What runs beside the data plane: the control listener and the watch on the tenants file.
+//! What runs beside the data plane: the control listener, and the care for replaced snapshots.
 
-use std::net::SocketAddr;
+use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::decisions::LogSource;
 use crate::limits;
 use crate::node::Node;
 
-/// The control listener, where it really listens.
-pub(crate) struct ControlAddress {
-    pub(crate) address: SocketAddr,
+/// The control listener while it serves.
+pub(crate) struct Control {
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
-/// Starts both; they stop with the process, after the drain.
-pub(crate) async fn start(
-    node: Arc<Node>,
-    address: SocketAddr,
-    stopping: watch::Receiver<bool>,
-) -> anyhow::Result<ControlAddress> {
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; is another process there? set control.listen or POINTSMAN_CONTROL_LISTEN")
-    })?;
-    let address = listener
-        .local_addr()
-        .context("cannot read the control listener's address")?;
+impl Control {
+    /// Stops accepting and lets requests under way end, within a bound of its own; what comes then waits in the
+    /// socket's queue.
+    pub(crate) async fn end(self) {
+        let _ended_by_itself = self.end.send(());
+        // A panic there is told by the hook.
+        let _ended = self.task.await;
+    }
+}
+
+/// Serves the control listener on the runtime that is entered, until it is ended or the process is.
+pub(crate) fn control(node: &Arc<Node>, listener: &StdListener) -> anyhow::Result<Control> {
+    let listener = listener.try_clone().and_then(TcpListener::from_std);
+    let listener = listener.context("cannot use the control listener")?;
     let metrics = Arc::clone(&node.metrics);
-    let control = pointsman_control::Control {
-        token: node.admin_token.clone(),
-        readiness: Arc::clone(&node.ready) as Arc<dyn pointsman_control::Readiness>,
-        metrics: Arc::new(move || metrics.encode()),
-        decisions: Arc::new(LogSource::new(node.decisions_dir())),
-    };
-    tokio::spawn(async move {
-        if let Err(error) =
-            pointsman_control::serve(listener, control, std::future::pending()).await
-        {
+    let control = pointsman_control::Control::new(
+        node.admin_token.clone(),
+        Arc::clone(&node.ready) as Arc<dyn pointsman_control::Readiness>,
+        Arc::new(move || metrics.encode()),
+        Arc::new(LogSource::new(node.decisions_dir())),
+    );
+    let plane = Arc::clone(&node.plane) as Arc<dyn pointsman_control::ControlPlane>;
+    let control = control.with_plane(plane);
+    let (end, ended) = oneshot::channel();
+    let task = tokio::spawn(async move {
+        let ended = async {
+            // Dropped without a word: the process goes.
+            let _told = ended.await;
+        };
+        if let Err(error) = pointsman_control::serve(listener, control, ended).await {
             tracing::error!(error = %error, "the control listener ended");
         }
     });
-    tokio::spawn(watch_tenants(node, stopping));
-    Ok(ControlAddress { address })
+    Ok(Control { end, task })
 }
 
-async fn watch_tenants(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(Duration::from_millis(limits::TENANTS_POLL_MS));
+/// Frees replaced snapshots, on the runtime that is entered.
+pub(crate) fn watch(node: &Arc<Node>, stopping: watch::Receiver<bool>) {
+    tokio::spawn(sweep(Arc::clone(node), stopping));
+}
+
+/// Frees what no request holds any more, and cuts what is kept beyond its bound.
+async fn sweep(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(limits::SWEEP_MS));
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,
             _ = tick.tick() => {}
         }
-        let tenants = Arc::clone(&node.tenants);
-        let refreshed = tokio::task::spawn_blocking(move || tenants.refresh()).await;
-        match refreshed {
-            Ok(Ok(true)) => tracing::info!("tenants file re-read"),
-            Ok(Ok(false)) | Err(_) => {}
-            Ok(Err(error)) => {
-                tracing::error!(error = %format!("{error:#}"), "tenants file is broken; the last good one stays in force");
-            }
+        let plane = Arc::clone(&node.plane);
+        let Ok(retired) = tokio::task::spawn_blocking(move || plane.sweep()).await else {
+            continue;
+        };
+        node.metrics.generation(node.serving.load().generation());
+        if retired.cut_below > *node.cut_below.borrow() {
+            tracing::warn!(
+                bytes = retired.bytes,
+                below = retired.cut_below,
+                "replaced policy versions hold more than their bound; their requests are cut"
+            );
+            node.cut_below.send_replace(retired.cut_below);
         }
     }
 }

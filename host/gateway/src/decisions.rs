@@ -1,5 +1,7 @@
 //! The decision log as the control listener and the command line read it: the two records of a request, paired.
 
+mod charged;
+
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use pointsman_audit::{AuditError, Tail};
 use pointsman_control::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};
 use pointsman_domain::decision::{Closed, Opened, Outcome, Record};
 use pointsman_domain::{ErrorKind, Picos, RequestId};
+
+pub(crate) use charged::charged;
 
 /// Records that one listing of the control listener reads at most; some seconds' worth.
 const SCAN_RECORDS_MAX: usize = 500_000;
@@ -309,9 +313,9 @@ pub(crate) fn abandoned(opened: &Opened, at_ms: u64) -> Closed {
         total_us: 0,
         response_digest: None,
         response_bytes: 0,
-        key: String::new(),
-        charged_pico_usd: Picos(0),
-        budgets: Vec::new(),
+        key: opened.key.clone(),
+        charged_pico_usd: opened.reserved_pico_usd.unwrap_or(Picos(0)),
+        budgets: opened.budgets.clone(),
         cache: None,
         phases: Vec::new(),
     }

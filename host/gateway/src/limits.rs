@@ -17,24 +17,56 @@ pub(crate) const ERROR_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const EARLY_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
 /// How long a provider's error body may take.
 pub(crate) const ERROR_BODY_MS_MAX: u64 = 5_000;
-/// Bytes of all request bodies together, node-wide; more where `data.body-bytes-max` alone is.
-pub(crate) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes of a model's name in a request; it is recorded and told back.
 pub(crate) const MODEL_BYTES_MAX: usize = 256;
 /// Bytes that the connection takes of an answer at once; the rest stays where it counts as unread.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// How long the last traces have at the end to reach the collector.
+pub(crate) const TRACES_FLUSH_MS: u64 = 2_000;
 /// How long requests that the drain bound cut have for their records and last events.
 pub(crate) const LAST_WORDS_MS: u64 = 1_000;
 /// Output tokens that a reservation assumes where the request sets none and the target declares none.
 pub(crate) const OUTPUT_TOKENS_ASSUMED: u64 = 4_096;
+/// One tenant's requests may hold one part in so many of the node's plugin instances.
+pub(crate) const TENANT_INSTANCES_SHARE: u32 = 10;
+/// Tenants and keys that are counted before those that nobody holds any more are forgotten.
+pub(crate) const SCOPES_BEFORE_SWEEP: usize = 1_024;
 /// Buckets of splits and rollouts.
 pub(crate) const BUCKETS: u32 = 10_000;
-/// How often the tenants file is looked at; a revoked key dies within this.
-pub(crate) const TENANTS_POLL_MS: u64 = 500;
+/// How often replaced snapshots are looked at.
+pub(crate) const SWEEP_MS: u64 = 500;
+/// Bytes of compiled state that replaced snapshots may keep for the requests that still use them; the oldest are cut.
+pub(crate) const RETIRED_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Connections that wait in the kernel for a worker.
 pub(crate) const LISTEN_BACKLOG: i32 = 1024;
+/// Equal requests that one request waits for, one after the other, before it goes on alone.
+pub(crate) const LEADERS_MAX: u32 = 4;
+/// Characters of an `Idempotency-Key`.
+pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Connections that one worker serves at once.
 pub(crate) const CONNECTIONS_MAX: usize = 10_000;
+/// HTTP/2 streams that one worker serves at once, on all its connections; further ones are reset.
+pub(crate) const STREAMS_MAX: usize = 2 * CONNECTIONS_MAX;
+/// Bytes that a client may send ahead on one HTTP/2 stream.
+pub(crate) const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes that a client may send ahead on all streams of one HTTP/2 connection.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes of one HTTP/2 frame from a client.
+pub(crate) const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// HTTP/2 streams that a client opened and reset before they were looked at; one more ends the connection.
+pub(crate) const PENDING_RESETS_MAX: usize = 20;
+/// HTTP/2 streams of one connection that were reset as malformed; one more ends it.
+pub(crate) const ERROR_RESETS_MAX: usize = 100;
+/// How often the files of certificate and key are looked at.
+pub(crate) const CERTIFICATES_POLL_MS: u64 = 1_000;
+/// A certificate that expires within this is warned of.
+pub(crate) const EXPIRY_WARNING_S: u64 = 14 * 24 * 3600;
+/// How long the warning of a certificate's expiry is not repeated.
+pub(crate) const EXPIRY_REPEAT_S: u64 = 24 * 3600;
+/// Listening sockets that are taken over from another process.
+pub(crate) const INHERITED_MAX: usize = 1024;
+/// Decision chains that a worker tries where a process before this one still writes its own.
+pub(crate) const CHAINS_TRIED_MAX: usize = 64;
 
 // A whole answer must fit what a stream's event may hold, or non-streamed answers would have the tighter bound.
 const _: () = assert!(EVENT_BYTES_MAX <= ANSWER_BYTES_MAX);

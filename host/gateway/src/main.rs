@@ -1,17 +1,22 @@
 //! Pointsman: a programmable control plane for AI requests. This binary is the data plane and its command line.
 
+mod answers;
 mod background;
 mod bundle;
+mod chains;
 mod cli;
 mod decisions;
 mod limits;
+mod meters;
 mod node;
 mod pipeline;
+mod plane;
+mod publish;
 mod reply;
 mod serve;
 mod snapshot;
 mod tenants;
-mod versions;
+mod traces;
 mod worker;
 
 use std::process::ExitCode;

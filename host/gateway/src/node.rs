@@ -6,20 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use arc_swap::ArcSwap;
-use pointsman_audit::{Chain, ChainConfig};
-use pointsman_domain::decision::Record;
-use pointsman_plugin::{Runtime, RuntimeConfig};
+use pointsman_plugin::RuntimeConfig;
 use pointsman_policy::config::{self, SecretRef, StaticConfig};
 use pointsman_telemetry::Metrics;
 use pointsman_upstream::EgressRules;
 use secrecy::SecretString;
+use tokio::sync::watch;
 
-use crate::bundle;
+use crate::answers::Answers;
 use crate::decisions;
+use crate::meters::Meters;
 use crate::pipeline::epoch_ms;
-use crate::snapshot::Snapshot;
-use crate::tenants::Directory;
+use crate::plane::{Plane, Serving};
+use crate::traces::Telling;
 
 /// The static configuration and the places it names, which are relative to the working directory.
 pub(crate) struct Settings {
@@ -166,53 +165,77 @@ impl pointsman_control::Readiness for Ready {
 /// Everything that the node's threads share.
 pub(crate) struct Node {
     pub(crate) config: Arc<StaticConfig>,
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) tenants: Arc<Directory>,
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) serving: Serving,
+    /// What tenants and keys have taken, whatever snapshot a request has pinned.
+    pub(crate) meters: Arc<Meters>,
+    /// What keys are hashed under; also the key of conversation ids.
+    pub(crate) pepper: Arc<[u8]>,
+    /// Requests pinned to generations below this are to end now.
+    pub(crate) cut_below: watch::Sender<u64>,
     pub(crate) metrics: Arc<Metrics>,
+    /// What is told of requests; nothing is exported before the node serves.
+    pub(crate) telling: Telling,
     pub(crate) egress: EgressRules,
     pub(crate) admin_token: SecretString,
     pub(crate) in_flight: Arc<AtomicU32>,
     /// Bytes of all request bodies under way.
     pub(crate) bodies: Arc<AtomicUsize>,
+    /// Answers that may be told again.
+    pub(crate) answers: Arc<Answers>,
     pub(crate) epoch: Instant,
     pub(crate) ready: Arc<Ready>,
+    /// Another process had the sockets before, and may still write its decision chains.
+    pub(crate) succeeds: bool,
     decisions_dir: PathBuf,
 }
 
 impl Node {
-    /// Loads configuration, tenants, plugins and policies. What is broken is refused here, before any listener.
+    /// Loads configuration and control state, and makes the active policies ready. What is broken is refused here, before any listener.
     pub(crate) fn open(file: Option<&Path>) -> anyhow::Result<Self> {
         let settings = Settings::load(file)?;
         let format = match settings.config.telemetry.log {
             config::LogFormat::Text => pointsman_telemetry::LogFormat::Text,
             config::LogFormat::Json => pointsman_telemetry::LogFormat::Json,
         };
-        pointsman_telemetry::init(format, None).context("cannot start logging")?;
+        let level = settings.config.telemetry.level.as_str();
+        pointsman_telemetry::init(format, Some(level)).context("cannot start logging")?;
         let state = settings.state();
         std::fs::create_dir_all(&state)
             .with_context(|| format!("cannot make the state folder {}", state.display()))?;
-        let tenants = Directory::open(settings.tenants_file(), settings.pepper()?)?;
-        let runtime = Runtime::new(RuntimeConfig {
-            compile_cache_dir: Some(state.join("compiled")),
-            ..RuntimeConfig::default()
-        })
-        .context("cannot start the plugin runtime")?;
-        let snapshot = bundle::build(&settings, &runtime, &tenants.policies()?)?;
+        let epoch = Instant::now();
+        let instances = RuntimeConfig::default().instances_max;
+        let charged = decisions::charged(&settings.decisions_dir(), epoch_ms())?;
+        let meters = Arc::new(Meters::new(instances, &charged, epoch_ms(), epoch));
+        let plane = Plane::open(&settings, Arc::clone(&meters), epoch)?;
         let metrics = Arc::new(Metrics::new());
-        metrics.generation(snapshot.generation);
-        let egress = bundle::egress(&settings.config)?;
+        metrics.generation(plane.serving().load().generation());
+        let (in_flight, bodies) = (Arc::<AtomicU32>::default(), Arc::<AtomicUsize>::default());
+        metrics.watch({
+            let (in_flight, bodies) = (Arc::clone(&in_flight), Arc::clone(&bodies));
+            move || pointsman_telemetry::Load {
+                requests: u64::from(in_flight.load(Ordering::Relaxed)),
+                body_bytes: bodies.load(Ordering::Relaxed) as u64,
+            }
+        });
         Ok(Self {
+            telling: Telling::new(&settings.config.telemetry, None),
             decisions_dir: settings.decisions_dir(),
             admin_token: SecretString::from(settings.admin_token()?),
+            answers: Arc::new(Answers::new(&settings.config)),
+            pepper: settings.pepper()?.into(),
             config: Arc::new(settings.config),
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
-            tenants: Arc::new(tenants),
+            serving: plane.serving(),
+            meters,
+            egress: plane.egress(),
+            plane: Arc::new(plane),
+            cut_below: watch::channel(0).0,
             metrics,
-            egress,
-            in_flight: Arc::default(),
-            bodies: Arc::default(),
-            epoch: Instant::now(),
+            in_flight,
+            bodies,
+            epoch,
             ready: Arc::default(),
+            succeeds: false,
         })
     }
 
@@ -226,37 +249,5 @@ impl Node {
 
     pub(crate) fn decisions_dir(&self) -> PathBuf {
         self.decisions_dir.clone()
-    }
-
-    /// A worker's own chain, recovered if the last process died.
-    pub(crate) fn open_chain(&self, index: usize) -> anyhow::Result<Chain> {
-        let name = format!("worker-{index}");
-        let (mut chain, recovery) = Chain::open(&self.decisions_dir, &name, ChainConfig::default())
-            .with_context(|| {
-                format!(
-                    "cannot open the decision log {name} in {}",
-                    self.decisions_dir.display()
-                )
-            })?;
-        if recovery.cut_bytes > 0 || !recovery.unclosed.is_empty() {
-            tracing::warn!(chain = %name, cut_bytes = recovery.cut_bytes, unclosed = recovery.unclosed.len(), "recovered after a crash");
-        }
-        if let Some(damage) = &recovery.damage {
-            tracing::error!(chain = %name, damage = %damage, "the decision log does not hold; it is kept, and goes on in a new segment");
-        }
-        let started = Record::Started {
-            at_ms: epoch_ms(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        chain
-            .append(&started)
-            .context("cannot append to the decision log")?;
-        for opened in &recovery.unclosed {
-            let end = Record::Closed(Box::new(decisions::abandoned(opened, epoch_ms())));
-            chain
-                .append(&end)
-                .context("cannot append to the decision log")?;
-        }
-        Ok(chain)
     }
 }

@@ -6,13 +6,18 @@
 mod account;
 mod admit;
 mod answer;
+mod cache;
 mod decide;
 mod deliberation;
 mod exchange;
 mod execute;
 mod guards;
+mod idempotency;
+mod observe;
 mod rehearse;
+mod scopes;
 mod stream;
+mod timeline;
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -22,7 +27,9 @@ use http::request::Parts;
 use hyper::body::Incoming;
 use pointsman_domain::decision::Outcome;
 use pointsman_domain::{ErrorKind, GatewayError};
+use pointsman_telemetry::tagged;
 
+use self::timeline::Phase;
 use crate::reply::Reply;
 use crate::worker::Worker;
 
@@ -50,20 +57,26 @@ impl From<crate::reply::Gone> for Stop {
     }
 }
 
-/// Serves one chat completion from its first byte to its records.
+/// Serves one chat completion from its first byte to its records; log lines meanwhile say whose they are.
 pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply: Reply) {
-    let cut = worker.cut.clone();
-    let mut exchange = Exchange::new(worker, reply);
+    let exchange = Exchange::new(Rc::clone(&worker), reply, &parts.headers);
+    tagged(exchange.tag(), serve(worker, exchange, parts, body)).await;
+}
+
+async fn serve(worker: Rc<Worker>, mut exchange: Exchange, parts: Parts, body: Incoming) {
+    let generation = exchange.generation();
     let ended = tokio::select! {
         biased;
         ended = whatever_happens(phases(&mut exchange, &parts, body)) => ended,
-        () = cut.cancelled() => Err(shutting_down()),
+        why = worker.cut(generation) => {
+            Err(GatewayError::new(ErrorKind::Unavailable, why).into())
+        }
     };
     exchange.settle();
     let outcome = match &ended {
         Ok(outcome) => *outcome,
         Err(Stop::Gone) => Outcome::Cancelled,
-        Err(Stop::Error(error)) if error.kind == ErrorKind::PolicyDenied => Outcome::Denied,
+        Err(Stop::Error(error)) if is_denial(error.kind) => Outcome::Denied,
         Err(Stop::Error(_)) => Outcome::Error,
     };
     let error = match ended {
@@ -72,7 +85,16 @@ pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply
     };
     exchange.account().await;
     exchange.record(outcome, error.as_ref());
+    exchange.keep(outcome);
     exchange.finish(error).await;
+}
+
+/// Whether a guard, a limit or a budget refused.
+const fn is_denial(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::PolicyDenied | ErrorKind::RateLimited | ErrorKind::BudgetExceeded
+    )
 }
 
 /// A bug of ours ends one request, with an answer and a record.
@@ -85,23 +107,27 @@ async fn whatever_happens<T>(phases: impl Future<Output = Result<T, Stop>>) -> R
     })
 }
 
-fn shutting_down() -> Stop {
-    let message = "the gateway is shutting down and could not wait any longer; try again";
-    GatewayError::new(ErrorKind::Unavailable, message).into()
-}
-
 async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Result<Outcome, Stop> {
-    exchange.authenticate(parts)?;
-    exchange.pin()?;
-    exchange.gate()?;
-    exchange.parse(parts, body).await?;
-    exchange.select(parts)?;
-    exchange.decided().classify().await?;
-    exchange.decided().guard_request().await?;
-    exchange.decided().split().await?;
-    exchange.route().await?;
-    exchange.reserve().await?;
-    exchange.execute().await
+    exchange.at(Phase::Authenticate).authenticate(parts)?;
+    exchange.at(Phase::Pin).pin()?;
+    exchange.at(Phase::Gate).gate()?;
+    exchange.at(Phase::Parse).parse(parts, body).await?;
+    if let Some(told) = exchange.replay(&parts.headers)? {
+        return Ok(told);
+    }
+    exchange.at(Phase::Select).select(parts)?;
+    let decided = exchange.at(Phase::Classify).decided();
+    decided.classify().await?;
+    let decided = exchange.at(Phase::GuardRequest).decided();
+    decided.guard_request().await?;
+    let decided = exchange.at(Phase::Split).decided();
+    decided.split().await?;
+    if let Some(told) = exchange.at(Phase::Cache).cache(&parts.headers).await? {
+        return Ok(told);
+    }
+    exchange.at(Phase::Route).route().await?;
+    exchange.at(Phase::Reserve).reserve().await?;
+    exchange.at(Phase::Execute).execute().await
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
@@ -33,7 +33,14 @@ pub(crate) struct Gone;
 #[derive(Default)]
 struct Pipe {
     chunks: RefCell<VecDeque<Bytes>>,
+    /// Bytes in `chunks`.
+    queued_bytes: Cell<usize>,
+    /// Those, and what the connection has taken and not yet written.
     unread_bytes: Cell<usize>,
+    /// Bytes that were written, ever.
+    written_bytes: Cell<u64>,
+    /// The end is told only when all before it is written.
+    end_waits: Cell<bool>,
     ended: Cell<bool>,
     dropped: Cell<bool>,
     /// All of the answer was there when it began: its length is known.
@@ -43,6 +50,41 @@ struct Pipe {
 }
 
 impl Pipe {
+    fn push(&self, chunk: Bytes) {
+        self.queued_bytes.set(self.queued_bytes.get() + chunk.len());
+        self.unread_bytes.set(self.unread_bytes.get() + chunk.len());
+        self.chunks.borrow_mut().push_back(chunk);
+    }
+
+    /// At most a frame.
+    fn pop(&self) -> Option<Bytes> {
+        let mut chunks = self.chunks.borrow_mut();
+        let mut chunk = chunks.pop_front()?;
+        if chunk.len() > limits::FRAME_BYTES_MAX {
+            chunks.push_front(chunk.split_off(limits::FRAME_BYTES_MAX));
+        }
+        self.queued_bytes.set(self.queued_bytes.get() - chunk.len());
+        Some(chunk)
+    }
+
+    fn written(&self, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.unread_bytes.set(self.unread_bytes.get() - bytes);
+        self.written_bytes
+            .set(self.written_bytes.get() + bytes as u64);
+        self.wake_writer();
+        if self.end_waits.get() && self.unread_bytes.get() == 0 {
+            self.wake_reader();
+        }
+    }
+
+    fn is_at_end(&self) -> bool {
+        let held = self.end_waits.get() && self.unread_bytes.get() > 0;
+        self.ended.get() && self.chunks.borrow().is_empty() && !held
+    }
+
     fn wake_reader(&self) {
         if let Some(waker) = self.reader.borrow_mut().take() {
             waker.wake();
@@ -74,12 +116,65 @@ impl ReplyBody {
     pub(crate) fn whole(body: Bytes) -> Self {
         let pipe = Pipe::default();
         pipe.is_whole.set(true);
-        pipe.unread_bytes.set(body.len());
-        pipe.chunks.borrow_mut().push_back(body);
+        pipe.push(body);
         pipe.ended.set(true);
         Self {
             pipe: Rc::new(pipe),
         }
+    }
+
+    /// Makes the end wait until all before it is written, so that whoever sends the body can still take it back;
+    /// the handle tells how it goes.
+    pub(crate) fn watched(&self) -> Unread {
+        self.pipe.end_waits.set(true);
+        Unread {
+            pipe: Rc::clone(&self.pipe),
+        }
+    }
+}
+
+/// How a client reads.
+pub(crate) struct Unread {
+    pipe: Rc<Pipe>,
+}
+
+impl Unread {
+    /// While bytes wait for the client: how many it has read before.
+    pub(crate) fn waits_at(&self) -> Option<u64> {
+        (self.pipe.unread_bytes.get() > 0).then(|| self.pipe.written_bytes.get())
+    }
+}
+
+/// A piece of an answer on its way to the socket; what is not written stays counted as unread.
+pub(crate) struct Piece {
+    bytes: Bytes,
+    pipe: Rc<Pipe>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.pipe.written(count);
+    }
+
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        let copied = self.bytes.copy_to_bytes(count);
+        self.pipe.written(count);
+        copied
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.pipe.written(self.bytes.remaining());
     }
 }
 
@@ -126,8 +221,7 @@ impl Reply {
         body: Bytes,
     ) -> Result<(), Gone> {
         self.pipe.is_whole.set(true);
-        self.pipe.unread_bytes.set(body.len());
-        self.pipe.chunks.borrow_mut().push_back(body);
+        self.pipe.push(body);
         self.pipe.ended.set(true);
         self.start(status, headers)
     }
@@ -140,8 +234,7 @@ impl Reply {
             }
             let unread = self.pipe.unread_bytes.get();
             if unread == 0 || unread + chunk.len() <= self.unread_bytes_max {
-                self.pipe.unread_bytes.set(unread + chunk.len());
-                self.pipe.chunks.borrow_mut().push_back(chunk);
+                self.pipe.push(chunk);
                 self.pipe.wake_reader();
                 return Ok(());
             }
@@ -149,8 +242,8 @@ impl Reply {
         }
     }
 
-    /// Waits until the connection has taken every byte, so that what a slow reader leaves unread stays counted as a
-    /// request under way.
+    /// Waits until every byte is written, so that what a slow reader leaves unread stays counted as a request under
+    /// way.
     pub(crate) async fn taken(&self) -> Result<(), Gone> {
         loop {
             let unread = self.pipe.unread_bytes.get();
@@ -213,41 +306,31 @@ impl Drop for ReplyBody {
 }
 
 impl Body for ReplyBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Infallible;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.pipe.chunks.borrow_mut().pop_front();
-        match next {
-            Some(mut chunk) => {
-                if chunk.len() > limits::FRAME_BYTES_MAX {
-                    let rest = chunk.split_off(limits::FRAME_BYTES_MAX);
-                    self.pipe.chunks.borrow_mut().push_front(rest);
-                }
-                self.pipe
-                    .unread_bytes
-                    .set(self.pipe.unread_bytes.get().saturating_sub(chunk.len()));
-                self.pipe.wake_writer();
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
-            }
-            None if self.pipe.ended.get() => Poll::Ready(None),
-            None => {
-                *self.pipe.reader.borrow_mut() = Some(context.waker().clone());
-                Poll::Pending
-            }
+    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        if let Some(bytes) = self.pipe.pop() {
+            let pipe = Rc::clone(&self.pipe);
+            return Poll::Ready(Some(Ok(Frame::data(Piece { bytes, pipe }))));
         }
+        if self.pipe.is_at_end() {
+            return Poll::Ready(None);
+        }
+        *self.pipe.reader.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pipe.ended.get() && self.pipe.chunks.borrow().is_empty()
+        self.pipe.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
         if self.pipe.is_whole.get() {
-            SizeHint::with_exact(self.pipe.unread_bytes.get() as u64)
+            SizeHint::with_exact(self.pipe.queued_bytes.get() as u64)
         } else {
             SizeHint::default()
         }
@@ -321,11 +404,34 @@ mod tests {
             assert_eq!(body.size_hint().exact(), Some(answer.len() as u64));
             let first = body.frame().await.expect("a frame").expect("no error");
             let first = first.into_data().expect("data");
-            assert_eq!(first.len(), limits::FRAME_BYTES_MAX);
+            assert_eq!(first.remaining(), limits::FRAME_BYTES_MAX);
             assert!(reply.taken().await.is_err(), "a stuck reader had taken all");
+            let first = first.chunk().to_vec();
             let rest = body.collect().await.expect("no error").to_bytes();
             assert_eq!(first.len() + rest.len(), answer.len());
             assert!(reply.taken().await.is_ok());
+        });
+    }
+
+    #[test]
+    fn what_is_not_written_counts_as_unread_and_holds_back_a_watched_end() {
+        run(async {
+            let (mut reply, head) = channel(1024, Duration::from_secs(30));
+            let answer = Bytes::from_static(b"1234");
+            reply
+                .whole(StatusCode::OK, HeaderMap::new(), answer)
+                .expect("client is there");
+            let mut body = head.await.expect("a head").body;
+            let unread = body.watched();
+            assert_eq!(unread.waits_at(), Some(0));
+            let piece = body.frame().await.expect("a frame").expect("no error");
+            let mut piece = piece.into_data().expect("data");
+            assert!(!body.is_end_stream(), "it could still be taken back");
+            piece.advance(3);
+            assert_eq!(unread.waits_at(), Some(3));
+            drop(piece);
+            assert_eq!(unread.waits_at(), None);
+            assert!(body.is_end_stream() && body.frame().await.is_none());
         });
     }
 

@@ -3,123 +3,275 @@
 //! One thread per core for the data plane, each with its own current-thread runtime, SO_REUSEPORT listener, upstream
 //! pool and decision chain; control and watching on a separate multi-thread runtime.
 
-use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener as StdListener};
+mod connection;
+mod http2;
+mod listen;
+mod route;
+mod strict;
+mod tls;
+mod upgrade;
+
+use std::net::TcpListener as StdListener;
 use std::path::Path;
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
-use pointsman_domain::{ErrorKind, GatewayError};
-use pointsman_wire::openai;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio_io_timeout::TimeoutWriter;
-use tokio_util::task::TaskTracker;
 
+use self::connection::{Door, Life, accept};
+use self::listen::{Inherited, Listeners};
+use self::tls::Keeper;
+use self::upgrade::{Handover as _, Program};
+use crate::background;
 use crate::limits;
 use crate::node::Node;
-use crate::pipeline;
-use crate::reply::{self, ReplyBody};
+use crate::traces::{self, Telling};
 use crate::worker::Worker;
 
-/// Serves until a signal, then drains.
-pub(crate) fn run(node: Node, ready_file: Option<&Path>) -> anyhow::Result<()> {
-    let data_address: SocketAddr = node
-        .config
-        .data
-        .listen
-        .parse()
-        .context("data.listen is not an address:port")?;
-    let control_address: SocketAddr = node
-        .config
-        .control
-        .listen
-        .parse()
-        .context("control.listen is not an address:port")?;
+/// Serves until a signal, then drains, or hands over to a new process.
+pub(crate) fn serve(config: Option<&Path>, ready_file: Option<&Path>) -> anyhow::Result<()> {
+    // Before any thread: it changes the environment.
+    let inherited = Inherited::from_environment()?;
+    let program = Program::of_this_process();
+    let mut node = Node::open(config)?;
+    node.succeeds = inherited.has_predecessor();
+    run(node, inherited, &program, ready_file)
+}
+
+fn run(
+    mut node: Node,
+    mut inherited: Inherited,
+    program: &Program,
+    ready_file: Option<&Path>,
+) -> anyhow::Result<()> {
     quiet_panics();
-    if let Some(path) = ready_file {
+    let predecessor = inherited.ready.take();
+    if predecessor.is_none()
+        && let Some(path) = ready_file
+    {
         // An earlier process's word must not be taken for ours.
         let _there_may_be_none = std::fs::remove_file(path);
     }
-    unused(data_address)?;
-    let first = listen(data_address)?;
-    let data_address = first
-        .local_addr()
-        .context("cannot read the data listener's address")?;
+    let data = &node.config.data;
+    let open = |tls| Keeper::open(tls, data.http2.enabled);
+    let keeper = data.tls.as_ref().map(open).transpose()?.map(Arc::new);
     let workers = node.workers();
-    let mut listeners = vec![first];
-    for _ in 1..workers {
-        listeners.push(listen(data_address)?);
-    }
+    let listeners = Listeners::open(&node.config, inherited, workers)?;
     let background = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("control")
         .enable_all()
         .build()
         .context("cannot start the control runtime")?;
-    let (stop, stopping) = watch::channel(false);
+    let _spawned_there = background.enter();
+    let mut signals = Signals::new(keeper.is_some())?;
+    let export = traces::export(&node.config.telemetry, &node.metrics)?;
+    node.telling = Telling::new(&node.config.telemetry, export.as_ref());
     let node = Arc::new(node);
-    let control = background.block_on(crate::background::start(
-        Arc::clone(&node),
-        control_address,
-        stopping.clone(),
-    ))?;
-    let (started, starting) = std::sync::mpsc::channel();
-    let mut threads = Vec::new();
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let node = Arc::clone(&node);
-        let (stopping, started) = (stopping.clone(), started.clone());
-        let thread = std::thread::Builder::new().name(format!("data-{index}"));
-        threads.push(
-            thread
-                .spawn(move || worker_thread(&node, index, listener, stopping, &started))
-                .context("cannot start a thread")?,
-        );
-    }
-    drop(started);
-    // Ready means that every thread serves; one that cannot ends the start.
-    for _ in 0..workers {
-        starting
-            .recv()
-            .context("a data-plane thread ended before it served")??;
+    let crew = Crew::start(&node, &listeners, keeper.as_ref(), workers)?;
+    node.mend_chains();
+    let control = background::control(&node, &listeners.control)?;
+    let (stop, stopping) = watch::channel(false);
+    background::watch(&node, stopping.clone());
+    if let Some(keeper) = &keeper {
+        tokio::spawn(watch_certificates(Arc::clone(keeper), stopping));
     }
     node.ready.set(true);
-    let data_url = format!("http://{data_address}");
-    let control_url = format!("http://{}", control.address);
-    tracing::info!(data = %data_url, control = %control_url, workers, "serving");
+    let word = Word::new(&listeners, keeper.is_some())?;
+    tracing::info!(data = %word.data_url, control = %word.control_url, workers, "serving");
     if let Some(path) = ready_file {
-        let line = serde_json::json!({ "data_url": data_url, "control_url": control_url });
-        std::fs::write(path, format!("{line}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        word.write(path)?;
     }
-    background.block_on(terminated())?;
-    tracing::info!(
-        drain_ms = node.config.data.drain_ms,
-        "draining: no new connections"
-    );
+    crew.becomes(Life::Serving);
+    if let Some(predecessor) = predecessor {
+        upgrade::tell(predecessor);
+    }
+    let mut post = Post {
+        node: &node,
+        listeners: &listeners,
+        background: &background,
+        program,
+        control: Some(control),
+    };
+    let life = post.until_the_end(&mut signals, keeper.as_ref())?;
+    tracing::info!(drain_ms = node.config.data.drain_ms, "draining");
     node.ready.set(false);
     // All workers see this at once; each finishes its requests or reaches the drain bound.
-    let _no_worker_left = stop.send(true);
-    for thread in threads {
-        match thread.join() {
-            Ok(result) => result?,
-            Err(_) => anyhow::bail!("a data-plane thread panicked; its requests were lost"),
-        }
+    crew.becomes(life);
+    let _nobody_may_listen = stop.send(true);
+    if life == Life::HandedOver {
+        drop(listeners);
+    }
+    crew.join()?;
+    if let Some(export) = export {
+        background.block_on(export.finish(Duration::from_millis(limits::TRACES_FLUSH_MS)));
     }
     background.shutdown_timeout(Duration::from_secs(2));
     tracing::info!("drained");
     Ok(())
+}
+
+/// What a process does while it serves: it waits for signals.
+struct Post<'a> {
+    node: &'a Arc<Node>,
+    listeners: &'a Listeners,
+    background: &'a Runtime,
+    program: &'a Program,
+    control: Option<background::Control>,
+}
+
+impl Post<'_> {
+    fn until_the_end(
+        &mut self,
+        signals: &mut Signals,
+        keeper: Option<&Arc<Keeper>>,
+    ) -> anyhow::Result<Life> {
+        loop {
+            match self.background.block_on(signals.next()) {
+                Told::Stop => return Ok(Life::Draining),
+                Told::Look => {
+                    if let Some(keeper) = keeper {
+                        keeper.look(true);
+                    }
+                }
+                Told::Upgrade => match self.hand_over(signals) {
+                    Ok(life) => return Ok(life),
+                    Err(error) => {
+                        tracing::error!(error = %format!("{error:#}"), "not upgraded; this process goes on");
+                        if self.control.is_none() {
+                            let control = background::control(self.node, &self.listeners.control)?;
+                            self.control = Some(control);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// Gives up what one process alone may hold, starts the next, and waits until that one serves. Nothing that
+    /// operators send is lost meanwhile: it waits at the control socket for whoever serves it next.
+    fn hand_over(&mut self, signals: &mut Signals) -> anyhow::Result<Life> {
+        tracing::info!(program = %self.program, "upgrading: the control listener pauses");
+        if let Some(control) = self.control.take() {
+            self.background.block_on(control.end());
+        }
+        self.node
+            .before_handover()
+            .context("the store cannot be given up")?;
+        let within = Duration::from_millis(self.node.config.data.upgrade_ms);
+        let handed_over = self.background.block_on(async {
+            let mut successor = upgrade::start(self.program, self.listeners)?;
+            let ready = tokio::select! {
+                ready = successor.ready(within) => ready,
+                () = signals.stop() => {
+                    successor.end();
+                    return Ok(Life::Draining);
+                }
+            };
+            match ready {
+                Ok(()) => Ok(Life::HandedOver),
+                Err(error) => {
+                    successor.end();
+                    Err(error)
+                }
+            }
+        });
+        if !matches!(handed_over, Ok(Life::HandedOver)) {
+            let back = self.node.take_back();
+            back.context("the store was given up and cannot be taken back; restart")?;
+        }
+        handed_over
+    }
+}
+
+enum Told {
+    Stop,
+    Upgrade,
+    Look,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    upgrade: Signal,
+    /// SIGHUP ends a process that has no certificates to look at, as it ends any other.
+    look: Option<Signal>,
+}
+
+impl Signals {
+    fn new(looks: bool) -> anyhow::Result<Self> {
+        let wait = |kind, name: &str| signal(kind).with_context(|| format!("cannot wait for {name}"));
+        Ok(Self {
+            terminate: wait(SignalKind::terminate(), "SIGTERM")?,
+            interrupt: wait(SignalKind::interrupt(), "SIGINT")?,
+            upgrade: wait(SignalKind::user_defined2(), "SIGUSR2")?,
+            look: looks
+                .then(|| wait(SignalKind::hangup(), "SIGHUP"))
+                .transpose()?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn next(&mut self) -> Told {
+        let look = async {
+            match &mut self.look {
+                Some(look) => look.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.upgrade.recv() => Told::Upgrade,
+            _ = look => Told::Look,
+        }
+    }
+}
+
+/// What the ready file tells.
+struct Word {
+    data_url: String,
+    control_url: String,
+}
+
+impl Word {
+    fn new(listeners: &Listeners, secure: bool) -> anyhow::Result<Self> {
+        let address = |listener: &StdListener| {
+            let address = listener.local_addr();
+            address.context("cannot read a listener's address")
+        };
+        let scheme = if secure { "https" } else { "http" };
+        Ok(Self {
+            data_url: format!("{scheme}://{}", address(&listeners.data[0])?),
+            control_url: format!("http://{}", address(&listeners.control)?),
+        })
+    }
+
+    /// At once: a reader finds the word of this process or of the one before it, never half of one.
+    fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let pid = std::process::id();
+        let line = serde_json::json!({
+            "data_url": self.data_url, "control_url": self.control_url, "pid": pid,
+        });
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{pid}"));
+        std::fs::write(&beside, format!("{line}\n"))
+            .and_then(|()| std::fs::rename(&beside, path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
 }
 
 /// A panic's own words may repeat content, so the log tells its place alone.
@@ -130,278 +282,122 @@ fn quiet_panics() {
     }));
 }
 
-/// SIGTERM or SIGINT.
-async fn terminated() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-fn in_use(address: SocketAddr) -> String {
-    format!(
-        "cannot listen on {address}; is another process there? set data.listen or POINTSMAN_DATA_LISTEN"
-    )
-}
-
-/// Fails where another process listens: with SO_REUSEPORT both would serve, each a share of the clients.
-fn unused(address: SocketAddr) -> anyhow::Result<()> {
-    let probe = || -> std::io::Result<()> {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())
-    };
-    probe().with_context(|| in_use(address))
-}
-
-fn listen(address: SocketAddr) -> anyhow::Result<StdListener> {
-    let in_use = || in_use(address);
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )
-    .with_context(in_use)?;
-    socket.set_reuse_address(true).with_context(in_use)?;
-    socket.set_reuse_port(true).with_context(in_use)?;
-    socket.set_nonblocking(true).with_context(in_use)?;
-    socket.bind(&address.into()).with_context(in_use)?;
-    socket.listen(limits::LISTEN_BACKLOG).with_context(in_use)?;
-    Ok(socket.into())
-}
-
-/// How a thread tells that it serves, or why it cannot.
-type Started = std::sync::mpsc::Sender<anyhow::Result<()>>;
-
-fn worker_thread(
-    node: &Arc<Node>,
-    index: usize,
-    listener: StdListener,
-    stopping: watch::Receiver<bool>,
-    started: &Started,
-) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
-        let begin = || -> anyhow::Result<_> {
-            let worker = Rc::new(Worker::new(Arc::clone(node), index)?);
-            let listener = TcpListener::from_std(listener).context("cannot use the listener")?;
-            Ok((worker, listener))
-        };
-        let (worker, listener) = match begin() {
-            Ok(begun) => begun,
-            Err(error) => {
-                let _start_may_have_ended = started.send(Err(error));
-                return Ok(());
-            }
-        };
-        let _start_may_have_ended = started.send(Ok(()));
-        accept(worker, listener, stopping).await;
-        anyhow::Ok(())
-    })
-}
-
-/// Accepts until told to stop, then waits for the connections, at most `data.drain-ms`.
-async fn accept(worker: Rc<Worker>, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
-    let tracker = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stopping.wait_for(|stop| *stop) => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) if tracker.len() < limits::CONNECTIONS_MAX => {
-                tracker.spawn_local(connection(Rc::clone(&worker), stream, stopping.clone()));
-            }
-            // Over the bound: closing at once is the cheapest refusal.
-            Ok((stream, _)) => drop(stream),
-            Err(error) => {
-                tracing::warn!(error = %error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        }
-    }
-    drop(listener);
-    tracker.close();
-    let drain = Duration::from_millis(worker.config.data.drain_ms);
-    let requests = worker.tasks.clone();
-    requests.close();
-    let all = async {
-        tracker.wait().await;
-        requests.wait().await;
-    };
-    let mut all = pin!(all);
-    if tokio::time::timeout(drain, all.as_mut()).await.is_err() {
-        tracing::warn!(
-            left = tracker.len(),
-            "drain bound reached; connections are cut"
-        );
-        worker.cut.cancel();
-        let last_words = Duration::from_millis(limits::LAST_WORDS_MS);
-        let _whoever_does_not_read_is_left = tokio::time::timeout(last_words, all).await;
-    }
-    worker.seal();
-}
-
-async fn connection(worker: Rc<Worker>, stream: TcpStream, mut stopping: watch::Receiver<bool>) {
-    // Chunks of a stream are small and must leave at once (measured: coalescing costs 23 ms of jitter).
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    let header_timeout = Duration::from_millis(worker.config.data.header_timeout_ms);
-    let service = service_fn(|request| route(Rc::clone(&worker), request));
-    let mut builder = http1::Builder::new();
-    // Without a timer hyper's header timeout is silently off.
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout);
-    // Twice our own bounds, so that what is over ours is still refused in the caller's dialect.
-    builder
-        .max_buf_size(2 * limits::HEADER_BYTES_MAX)
-        .max_headers(2 * limits::HEADERS_MAX)
-        .keep_alive(true);
-    // The reply's bound holds back the pipeline; this one frees what hyper has taken for a reader that stopped.
-    let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(Duration::from_millis(
-        worker.config.data.client_idle_ms,
-    )));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Box::pin(stream)), service));
-    let mut asked = false;
+async fn watch_certificates(keeper: Arc<Keeper>, mut stopping: watch::Receiver<bool>) {
+    let every = Duration::from_millis(limits::CERTIFICATES_POLL_MS);
     loop {
         tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(error) = result {
-                    tracing::debug!(error = %error, "connection ended");
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let keeper = Arc::clone(&keeper);
+        // Files may lie on a slow disk. A panic there is told by the hook.
+        let _looked = tokio::task::spawn_blocking(move || keeper.look(false)).await;
+    }
+}
+
+/// The threads of the data plane.
+struct Crew {
+    life: watch::Sender<Life>,
+    threads: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// How a thread tells that it could serve, or why it cannot.
+type Started = mpsc::Sender<anyhow::Result<()>>;
+
+impl Crew {
+    /// Starts all; none accepts before the crew `becomes` serving, so that a start that fails has taken no connection.
+    fn start(
+        node: &Arc<Node>,
+        listeners: &Listeners,
+        keeper: Option<&Arc<Keeper>>,
+        workers: usize,
+    ) -> anyhow::Result<Self> {
+        let (life, living) = watch::channel(Life::Starting);
+        let (started, starting) = mpsc::channel();
+        let mut threads = Vec::new();
+        for index in 0..workers {
+            let thread = WorkerThread {
+                node: Arc::clone(node),
+                index,
+                listeners: listeners.of_worker(index, workers)?,
+                keeper: keeper.cloned(),
+                life: living.clone(),
+            };
+            let started = started.clone();
+            let named = std::thread::Builder::new().name(format!("data-{index}"));
+            threads.push(
+                named
+                    .spawn(move || thread.run(&started))
+                    .context("cannot start a thread")?,
+            );
+        }
+        drop(started);
+        // Ready means that every thread serves; one that cannot ends the start.
+        for _ in 0..workers {
+            starting
+                .recv()
+                .context("a data-plane thread ended before it served")??;
+        }
+        Ok(Self { life, threads })
+    }
+
+    fn becomes(&self, life: Life) {
+        let _no_worker_left = self.life.send(life);
+    }
+
+    fn join(self) -> anyhow::Result<()> {
+        for thread in self.threads {
+            match thread.join() {
+                Ok(result) => result?,
+                Err(_) => anyhow::bail!("a data-plane thread panicked; its requests were lost"),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct WorkerThread {
+    node: Arc<Node>,
+    index: usize,
+    listeners: Vec<StdListener>,
+    keeper: Option<Arc<Keeper>>,
+    life: watch::Receiver<Life>,
+}
+
+impl WorkerThread {
+    fn run(self, started: &Started) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
+        let local = LocalSet::new();
+        local.block_on(&runtime, async {
+            let mut life = self.life.clone();
+            let (door, listeners) = match self.begin() {
+                Ok(begun) => begun,
+                Err(error) => {
+                    let _start_may_have_ended = started.send(Err(error));
+                    return;
                 }
-                return;
+            };
+            let _start_may_have_ended = started.send(Ok(()));
+            // An error: the start has failed elsewhere.
+            if life.wait_for(|life| *life != Life::Starting).await.is_ok() {
+                accept(door, listeners).await;
             }
-            _ = stopping.wait_for(|stop| *stop), if !asked => {
-                asked = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
+        });
+        Ok(())
     }
-}
 
-/// The endpoints; anything else is 404, never passed through.
-async fn route(
-    worker: Rc<Worker>,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
-    let (parts, body) = request.into_parts();
-    if let Err(error) = bounded(&parts.headers) {
-        return Ok(refusal(&error));
+    fn begin(self) -> anyhow::Result<(Door, Vec<TcpListener>)> {
+        let door = Door {
+            worker: Rc::new(Worker::new(self.node, self.index)?),
+            keeper: self.keeper,
+            life: self.life,
+            streams: http2::Room::default(),
+        };
+        let listeners = self.listeners.into_iter().map(TcpListener::from_std);
+        let listeners: Result<Vec<_>, _> = listeners.collect();
+        Ok((door, listeners.context("cannot use a listener")?))
     }
-    let path = parts.uri.path();
-    let model = path.strip_prefix("/v1/models/");
-    let method = match path {
-        "/v1/chat/completions" => Some(Method::POST),
-        "/v1/models" => Some(Method::GET),
-        _ => model.map(|_| Method::GET),
-    };
-    let Some(method) = method else {
-        let served = "POST /v1/chat/completions, GET /v1/models, GET /v1/models/{model}";
-        let message = format!(
-            "unknown endpoint {} {path}; this gateway serves: {served}",
-            parts.method
-        );
-        return Ok(refusal(&GatewayError::new(
-            ErrorKind::UnknownEndpoint,
-            message,
-        )));
-    };
-    if parts.method != method {
-        let message = format!("{path} takes {method}, not {}", parts.method);
-        let mut response = refusal(&GatewayError::new(ErrorKind::MethodNotAllowed, message));
-        if let Ok(allow) = HeaderValue::from_str(method.as_str()) {
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
-        return Ok(response);
-    }
-    if method == Method::GET {
-        return Ok(models(&worker, &parts.headers, model));
-    }
-    let data = &worker.config.data;
-    let (reply, head) = reply::channel(
-        data.unread_bytes_max,
-        Duration::from_millis(data.client_idle_ms),
-    );
-    let tasks = worker.tasks.clone();
-    tasks.spawn_local(pipeline::chat(worker, parts, body, reply));
-    match head.await {
-        Ok(head) => {
-            let mut response = Response::new(head.body);
-            *response.status_mut() = head.status;
-            *response.headers_mut() = head.headers;
-            Ok(response)
-        }
-        // The pipeline always answers; if it panicked, the caller still gets an error in its dialect.
-        Err(_) => Ok(refusal(&GatewayError::new(
-            ErrorKind::Internal,
-            "the gateway failed on this request; it was not answered",
-        ))),
-    }
-}
-
-/// Headers within our bounds.
-fn bounded(headers: &HeaderMap) -> Result<(), GatewayError> {
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    if bytes <= limits::HEADER_BYTES_MAX && headers.len() <= limits::HEADERS_MAX {
-        return Ok(());
-    }
-    let message = format!(
-        "the request headers are over {} bytes or {} headers; send fewer",
-        limits::HEADER_BYTES_MAX,
-        limits::HEADERS_MAX
-    );
-    Err(GatewayError::new(ErrorKind::HeadersTooLarge, message))
-}
-
-fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<ReplyBody> {
-    // Names may hold slashes, which some clients encode.
-    let one = one.map(|one| percent_decode_str(one).decode_utf8_lossy());
-    match worker.models(headers) {
-        Ok(names) => match one.as_deref() {
-            None => whole(StatusCode::OK, openai::models_body(&names)),
-            Some(model) if names.iter().any(|name| name == model) => {
-                whole(StatusCode::OK, openai::model_body(model))
-            }
-            Some(model) => {
-                let message = format!(
-                    "the model `{model}` does not exist; this policy offers: {}",
-                    names.join(", ")
-                );
-                refusal(&GatewayError::new(ErrorKind::UnknownModel, message).with_param("model"))
-            }
-        },
-        Err(error) => refusal(&error),
-    }
-}
-
-fn refusal(error: &GatewayError) -> Response<ReplyBody> {
-    let status =
-        StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    whole(status, openai::error::body(error))
-}
-
-fn whole(status: StatusCode, body: bytes::Bytes) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::whole(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
 }

@@ -3,33 +3,171 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use pointsman_domain::control::{Change, Key, Tenant};
 use pointsman_domain::{Digest, ErrorKind, GatewayError};
 use pointsman_plugin::{PriceBook, Step};
-use pointsman_policy::policy::{OnFault, Phase};
+use pointsman_policy::policy::{Cache, OnFault, Phase};
 use pointsman_policy::when::When;
+use pointsman_store::State;
 use pointsman_traffic::attempts::ExecuteSettings;
 use pointsman_traffic::health::TargetHealth;
 use pointsman_upstream::Credential;
 
+use crate::meters::{Meters, ScopeId, ScopeMeter, Scopes};
 use crate::tenants::Principal;
 
-/// Every policy that a tenant may have, ready to run. `generation` counts publications.
-#[derive(Default)]
+/// Every tenant, key and active policy, ready to run. Maps share structure with the snapshot before.
+#[derive(Clone, Default)]
 pub(crate) struct Snapshot {
-    pub(crate) generation: u64,
-    pub(crate) policies: HashMap<String, Arc<PolicyLive>>,
+    /// What it was made from; its sequence is the generation.
+    pub(crate) state: State,
+    /// By name.
+    pub(crate) policies: imbl::HashMap<String, PolicySlot>,
+    /// By keyed hash.
+    pub(crate) keys: imbl::HashMap<String, Arc<KeyLive>>,
+    /// By id.
+    pub(crate) tenants: imbl::HashMap<String, Arc<TenantLive>>,
+}
+
+/// The active version of a policy.
+#[derive(Clone)]
+pub(crate) enum PolicySlot {
+    Live(Arc<PolicyLive>),
+    /// Why it does not serve.
+    Broken(Arc<str>),
+}
+
+/// A tenant with its counters, which outlive snapshots.
+pub(crate) struct TenantLive {
+    pub(crate) id: Arc<str>,
+    pub(crate) policy: Arc<str>,
+    pub(crate) meter: Arc<ScopeMeter>,
+}
+
+/// A key with its counters.
+pub(crate) struct KeyLive {
+    pub(crate) key: Arc<Key>,
+    pub(crate) id: Arc<str>,
+    pub(crate) meter: Arc<ScopeMeter>,
 }
 
 impl Snapshot {
+    /// The snapshot's number.
+    pub(crate) fn generation(&self) -> u64 {
+        self.state.sequence
+    }
+
+    /// Tenants and keys of a state; policies come on top.
+    pub(crate) fn of(state: State, meters: &Meters) -> Self {
+        let mut snapshot = Self {
+            state,
+            ..Self::default()
+        };
+        let tenants: Vec<_> = snapshot.state.tenants.values().cloned().collect();
+        let keys: Vec<_> = snapshot.state.keys.values().cloned().collect();
+        for tenant in &tenants {
+            snapshot.put_tenant(tenant, meters);
+        }
+        for key in keys {
+            snapshot.put_key(key, meters);
+        }
+        snapshot
+    }
+
+    /// The snapshot after a change whose state is `state`. What a change of policies leads to is put on top by whoever
+    /// built it.
+    pub(crate) fn after(&self, change: &Change, state: State, meters: &Meters) -> Self {
+        let mut next = self.clone();
+        next.state = state;
+        let key = |state: &State, id: &str| state.keys.get(id).cloned();
+        match change {
+            Change::TenantPut(tenant) => next.put_tenant(tenant, meters),
+            Change::TenantRemoved { id } => {
+                next.tenants.remove(id);
+                let gone: Vec<String> = self
+                    .keys
+                    .iter()
+                    .filter(|(_, key)| key.key.tenant == *id)
+                    .map(|(hash, _)| hash.clone())
+                    .collect();
+                for hash in gone {
+                    next.keys.remove(&hash);
+                }
+            }
+            Change::KeyCreated(made) => {
+                if let Some(key) = key(&next.state, &made.id) {
+                    next.put_key(key, meters);
+                }
+            }
+            Change::KeyRevoked { id } => {
+                if let Some(key) = key(&next.state, id) {
+                    next.put_key(key, meters);
+                }
+            }
+            Change::KeyRotated { id, key: made, .. } => {
+                for id in [id, &made.id] {
+                    if let Some(key) = key(&next.state, id) {
+                        next.put_key(key, meters);
+                    }
+                }
+            }
+            Change::PluginPushed(_)
+            | Change::VersionPushed(_)
+            | Change::Activated { .. }
+            | Change::PricesPut(_)
+            | Change::Seeded => {}
+        }
+        next
+    }
+
+    fn put_tenant(&mut self, tenant: &Tenant, meters: &Meters) {
+        let scope = ScopeId::Tenant(tenant.id.clone());
+        let live = TenantLive {
+            id: tenant.id.as_str().into(),
+            policy: tenant.policy.as_str().into(),
+            meter: meters.scope(scope, &tenant.limits, &tenant.budgets),
+        };
+        self.tenants.insert(tenant.id.clone(), Arc::new(live));
+    }
+
+    fn put_key(&mut self, key: Arc<Key>, meters: &Meters) {
+        let scope = ScopeId::Key {
+            id: key.id.clone(),
+            tenant: key.tenant.clone(),
+        };
+        let live = KeyLive {
+            id: key.id.as_str().into(),
+            meter: meters.scope(scope, &key.limits, &key.budgets),
+            key: Arc::clone(&key),
+        };
+        self.keys.insert(key.hash.clone(), Arc::new(live));
+    }
+
     /// The policy of a caller's tenant, or what an operator must do.
     pub(crate) fn policy_of(&self, principal: &Principal) -> Result<Arc<PolicyLive>, GatewayError> {
-        self.policies.get(&principal.policy).cloned().ok_or_else(|| {
-            let message = format!(
-                "tenant {} uses the policy `{}`, which was not there when the gateway started; check it with `pointsman policy check`, then restart the gateway",
-                principal.tenant, principal.policy
-            );
-            GatewayError::new(ErrorKind::NoPolicy, message)
-        })
+        let policy = &principal.policy;
+        let reason = match self.policies.get(&**policy) {
+            Some(PolicySlot::Live(live)) => return Ok(Arc::clone(live)),
+            Some(PolicySlot::Broken(why)) => format!(
+                "its active version does not build any more ({why}); activate another one: pointsman policy list"
+            ),
+            None => format!(
+                "no version of it is active; push and activate one: pointsman policy push policies/{policy}"
+            ),
+        };
+        let message = format!("tenant {} uses the policy `{policy}`, but {reason}", principal.tenant);
+        Err(GatewayError::new(ErrorKind::NoPolicy, message))
+    }
+
+    /// Compiled state that this snapshot holds: bytes by identity.
+    pub(crate) fn images(&self) -> HashMap<usize, usize> {
+        let live = self.policies.values().filter_map(|slot| match slot {
+            PolicySlot::Live(live) => Some(live),
+            PolicySlot::Broken(_) => None,
+        });
+        live.flat_map(|policy| policy.phases.iter().flatten())
+            .map(|step| step.step.image())
+            .collect()
     }
 }
 
@@ -47,6 +185,7 @@ pub(crate) struct LiveStep {
 }
 
 /// One target, with what is known of its health by all workers.
+#[derive(Clone)]
 pub(crate) struct TargetLive {
     pub(crate) name: String,
     pub(crate) endpoint: http::Uri,
@@ -59,10 +198,12 @@ pub(crate) struct TargetLive {
     pub(crate) region: Option<String>,
     /// Whether streams are asked for usage (`stream_options.include_usage`).
     pub(crate) stream_usage: bool,
+    /// The same for all versions of the policy in which the target is the same.
     pub(crate) health: TargetHealth,
 }
 
 /// One effective policy (floor and version), ready to run.
+#[derive(Clone)]
 pub(crate) struct PolicyLive {
     pub(crate) name: String,
     pub(crate) version: u64,
@@ -79,7 +220,11 @@ pub(crate) struct PolicyLive {
     pub(crate) variants: Vec<String>,
     pub(crate) default_plan: Vec<String>,
     pub(crate) execute: ExecuteSettings,
-    pub(crate) phases: [Vec<LiveStep>; Phase::COUNT],
+    pub(crate) cache: Cache,
+    /// Whose limits and budgets its requests draw on.
+    pub(crate) scopes: Scopes,
+    /// Shared with the same policy under other prices.
+    pub(crate) phases: Arc<[Vec<LiveStep>; Phase::COUNT]>,
 }
 
 impl PolicyLive {

@@ -1,11 +1,11 @@
 //! What one data-plane thread owns: its upstream pool, its decision chain, and its view of the node.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use http::HeaderMap;
 use pointsman_audit::Chain;
 use pointsman_domain::decision::Record;
@@ -13,31 +13,46 @@ use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_policy::config::StaticConfig;
 use pointsman_telemetry::Metrics;
 use pointsman_upstream::{Upstream, UpstreamConfig};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use crate::limits;
+use crate::answers::Answers;
+use crate::meters::Meters;
 use crate::node::Node;
 use crate::pipeline::epoch_ms;
-use crate::snapshot::Snapshot;
-use crate::tenants::Directory;
+use crate::plane::Serving;
+use crate::traces::Telling;
 
 /// One data-plane thread.
 pub(crate) struct Worker {
     pub(crate) config: Arc<StaticConfig>,
-    pub(crate) snapshot: Arc<ArcSwap<Snapshot>>,
-    pub(crate) tenants: Arc<Directory>,
+    pub(crate) serving: Serving,
+    pub(crate) meters: Arc<Meters>,
+    /// What keys are hashed under; also the key of conversation ids.
+    pub(crate) pepper: Arc<[u8]>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) telling: Telling,
     pub(crate) upstream: Upstream,
+    pub(crate) answers: Arc<Answers>,
     /// Requests under way; drain waits for them, since they outlive their connections until recorded.
     pub(crate) tasks: TaskTracker,
-    /// The drain bound was reached: requests that are still under way end now.
-    pub(crate) cut: CancellationToken,
+    /// Which requests are to end now.
+    pub(crate) cut: watch::Sender<Cut>,
+    cut_below: watch::Receiver<u64>,
     chain: RefCell<Chain>,
     bodies: Arc<AtomicUsize>,
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
     epoch: Instant,
+}
+
+/// Which requests are to end now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The drain bound was reached.
+    pub(crate) all: bool,
+    /// Those pinned to generations below this: too much is kept for them.
+    pub(crate) below: u64,
 }
 
 /// One admitted request; dropping it frees the place.
@@ -68,7 +83,7 @@ impl BodyRoom {
             return Ok(());
         }
         let message = format!(
-            "the bodies of all requests under way are over {} bytes; try again",
+            "the bodies of all requests under way are over {} bytes (data.bodies-bytes-max); try again",
             self.max
         );
         let mut error = GatewayError::new(ErrorKind::Unavailable, message);
@@ -92,12 +107,16 @@ impl Worker {
         };
         Ok(Self {
             config: Arc::clone(&node.config),
-            snapshot: Arc::clone(&node.snapshot),
-            tenants: Arc::clone(&node.tenants),
+            serving: Arc::clone(&node.serving),
+            meters: Arc::clone(&node.meters),
+            pepper: Arc::clone(&node.pepper),
             metrics: Arc::clone(&node.metrics),
+            telling: node.telling.clone(),
             upstream: Upstream::new(config),
+            answers: Arc::clone(&node.answers),
             tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
+            cut: watch::channel(Cut::default()).0,
+            cut_below: node.cut_below.subscribe(),
             bodies: Arc::clone(&node.bodies),
             chain: RefCell::new(chain),
             in_flight: Arc::clone(&node.in_flight),
@@ -132,9 +151,31 @@ impl Worker {
         Ok(InFlight(Arc::clone(&self.in_flight)))
     }
 
+    /// Hands on what the node says of replaced snapshots.
+    pub(crate) async fn follow_cuts(self: Rc<Self>) {
+        let mut below = self.cut_below.clone();
+        while below.changed().await.is_ok() {
+            let below = *below.borrow_and_update();
+            self.cut.send_modify(|cut| cut.below = below);
+        }
+    }
+
+    /// Resolves when a request of this generation is to end, and says why.
+    pub(crate) async fn cut(&self, generation: u64) -> &'static str {
+        let mut cut = self.cut.subscribe();
+        let ends = cut.wait_for(|cut| cut.all || generation < cut.below).await;
+        match ends {
+            Ok(cut) if !cut.all => {
+                "its policy version was replaced, and what it keeps in memory is needed; try again"
+            }
+            _ => "the gateway is shutting down and could not wait any longer; try again",
+        }
+    }
+
     /// Room for one request's body.
     pub(crate) fn body_room(&self) -> BodyRoom {
-        let max = limits::BODIES_BYTES_MAX.max(self.config.data.body_bytes_max);
+        let data = &self.config.data;
+        let max = data.bodies_bytes_max.max(data.body_bytes_max);
         BodyRoom::new(Arc::clone(&self.bodies), max)
     }
 
@@ -161,8 +202,8 @@ impl Worker {
 
     /// The model names that a caller's policy offers.
     pub(crate) fn models(&self, headers: &HeaderMap) -> Result<Vec<String>, GatewayError> {
-        let principal = self.tenants.authenticate(headers, "models", epoch_ms())?;
-        let snapshot = self.snapshot.load();
+        let snapshot = self.serving.load();
+        let principal = snapshot.authenticate(&self.pepper, headers, "models", epoch_ms())?;
         Ok(snapshot.policy_of(&principal)?.model_names.clone())
     }
 }

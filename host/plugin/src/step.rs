@@ -108,6 +108,14 @@ impl Step {
         Arc::ptr_eq(&self.template, &other.template)
     }
 
+    /// Bytes of its compiled state, and what tells it from others: steps that share it have the same identity.
+    #[must_use]
+    pub fn image(&self) -> (usize, usize) {
+        let range = self.template.pre.component().image_range();
+        let identity = Arc::as_ptr(&self.template).addr();
+        (identity, range.end.addr().saturating_sub(range.start.addr()))
+    }
+
     /// Labels a request.
     pub async fn classify(&self, call: &Call) -> Ran<Vec<Label>> {
         self.run(call, None, async |live| {

@@ -3,6 +3,7 @@
 //! The floor's classifiers and guards run last in their phase: they see, and may refuse, what really leaves, whatever
 //! the tenant's steps made of it; a tenant's label cannot replace the floor's. The floor's routers and accountants run
 //! first: the first router that plans decides, and so does the first accountant.
+//! Limits that the floor names hold beside those that the tenant's policy names.
 //! Promises: every step of the floor is there, in the floor's order, unchanged, with an id that no tenant's step can
 //! have (`floor/…`); nothing that a tenant writes moves, removes or loosens it. Refuses to know: plugins.
 
@@ -73,8 +74,12 @@ pub fn compose(floor: Option<&Policy>, tenant: &Policy) -> Effective {
         steps.splice(at..at, floors);
         phases[phase as usize] = steps;
     }
+    let mut policy = tenant.clone();
+    if let (Some(own), Some(limits)) = (&mut policy.limits, floor.and_then(|f| f.limits.as_ref())) {
+        own.scopes.extend(&limits.scopes);
+    }
     Effective {
-        policy: tenant.clone(),
+        policy,
         floor: floor.map(|floor| floor.name.clone()),
         phases,
     }
@@ -113,7 +118,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Owner, compose};
-    use crate::policy::{Phase, Policy};
+    use crate::policy::{Phase, Policy, Scope};
 
     fn policy(name: &str, steps: &[(String, Phase)]) -> Policy {
         let steps = steps.iter().map(|(id, phase)| {
@@ -149,6 +154,19 @@ mod tests {
         }
         assert_eq!(effective.steps(Phase::Route)[0].id, "floor/f-route");
         assert_eq!(effective.floor.as_deref(), Some("floor"));
+    }
+
+    #[test]
+    fn limits_that_the_floor_names_hold_whatever_the_tenant_writes() {
+        let with = |limits: &str| {
+            let text = format!("format = 1\nname = 'a'\n{limits}");
+            Policy::parse("p", &text).expect("a policy")
+        };
+        let floor = with("[limits]\nscopes = ['tenant']");
+        let scopes = |tenant: &Policy| compose(Some(&floor), tenant).policy.limits;
+        assert_eq!(scopes(&with("")), None, "both hold");
+        let limits = scopes(&with("[limits]\nscopes = []")).expect("written");
+        assert_eq!(limits.scopes, [Scope::Tenant]);
     }
 
     fn steps() -> impl Strategy<Value = Vec<(String, Phase)>> {

@@ -2,14 +2,18 @@
 //! overrides. Refuses to know: the file system and the environment themselves; callers hand both in as text.
 
 mod check;
+mod edges;
 mod overrides;
 mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use edges::{ClientCertificates, Http2, Tls};
 pub use overrides::OverrideError;
 pub use secret::SecretRef;
 
@@ -38,12 +42,16 @@ pub struct StaticConfig {
     pub control: Control,
     /// Virtual keys.
     pub keys: Keys,
+    /// Answers kept for equal requests; whose they are, their policies say.
+    pub cache: Cache,
+    /// Answers kept for retries under an `Idempotency-Key`.
+    pub idempotency: Idempotency,
     /// Credentials of targets.
     #[serde(rename = "credential", skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
     /// What targets may be reached.
     pub egress: Egress,
-    /// Logs.
+    /// Logs, metrics and traces.
     pub telemetry: Telemetry,
 }
 
@@ -58,6 +66,8 @@ impl Default for StaticConfig {
             data: Data::default(),
             control: Control::default(),
             keys: Keys::default(),
+            cache: Cache::default(),
+            idempotency: Idempotency::default(),
             credentials: Vec::new(),
             egress: Egress::default(),
             telemetry: Telemetry::default(),
@@ -81,6 +91,9 @@ pub struct Data {
     /// Bytes of a request body.
     #[serde(deserialize_with = "number::<1024, 1_073_741_824, _, _>")]
     pub body_bytes_max: usize,
+    /// Bytes of all request bodies under way, node-wide; further ones get 503. Never below `body-bytes-max`.
+    #[serde(deserialize_with = "number::<1024, 1_099_511_627_776, _, _>")]
+    pub bodies_bytes_max: usize,
     /// Milliseconds for a body to arrive.
     #[serde(deserialize_with = "number::<1, 3_600_000, _, _>")]
     pub body_timeout_ms: u64,
@@ -99,6 +112,14 @@ pub struct Data {
     /// Milliseconds for requests to end after SIGTERM.
     #[serde(deserialize_with = "number::<0, 3_600_000, _, _>")]
     pub drain_ms: u64,
+    /// Milliseconds that a new process has to be ready after SIGUSR2; this one goes on where it is not.
+    #[serde(deserialize_with = "number::<100, 3_600_000, _, _>")]
+    pub upgrade_ms: u64,
+    /// TLS; none: plain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// HTTP/2.
+    pub http2: Http2,
 }
 
 impl Default for Data {
@@ -107,12 +128,16 @@ impl Default for Data {
             listen: "127.0.0.1:8080".to_owned(),
             workers: None,
             body_bytes_max: 32 << 20,
+            bodies_bytes_max: 256 << 20,
             body_timeout_ms: 30_000,
             header_timeout_ms: 10_000,
             requests_max: 1024,
             client_idle_ms: 30_000,
             unread_bytes_max: 256 << 10,
             drain_ms: 30_000,
+            upgrade_ms: 60_000,
+            tls: None,
+            http2: Http2::default(),
         }
     }
 }
@@ -148,6 +173,52 @@ pub struct Keys {
     /// What keys are hashed under; none: a file `pepper` in the state folder, made on first use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pepper: Option<SecretRef>,
+}
+
+/// Answers kept for equal requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Cache {
+    /// Bytes of all answers together, node-wide; 0: none is kept.
+    #[serde(deserialize_with = "number::<0, 1_099_511_627_776, _, _>")]
+    pub bytes_max: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            bytes_max: 64 << 20,
+        }
+    }
+}
+
+/// Answers kept for retries under an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Idempotency {
+    /// Seconds that a key is remembered.
+    #[serde(deserialize_with = "number::<1, 2_592_000, _, _>")]
+    pub ttl_s: u32,
+    /// Bytes of all answers and keys together, node-wide; over it the oldest lose first their answers, then their keys.
+    #[serde(deserialize_with = "number::<1_048_576, 1_099_511_627_776, _, _>")]
+    pub bytes_max: usize,
+    /// Bytes of an answer; of a larger one only the key is remembered.
+    #[serde(deserialize_with = "number::<1024, 67_108_864, _, _>")]
+    pub entry_bytes_max: usize,
+    /// Idempotency keys of one virtual key; over it the oldest are forgotten.
+    #[serde(deserialize_with = "number::<1, 1_000_000, _, _>")]
+    pub keys_max: usize,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self {
+            ttl_s: 86_400,
+            bytes_max: 64 << 20,
+            entry_bytes_max: 1 << 20,
+            keys_max: 10_000,
+        }
+    }
 }
 
 /// Every tenant, as `Credential::tenants` writes it.
@@ -201,12 +272,44 @@ choice! {
     later []
 }
 
-/// Logs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Logs, metrics and traces.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Telemetry {
     /// How log lines are written.
     pub log: LogFormat,
+    /// What is logged: a level, or levels by module: `info,pointsman_upstream=debug`. `POINTSMAN_LOG` overrides it.
+    pub level: String,
+    /// A log line at the end of each request.
+    pub requests: bool,
+    /// The collector that traces go to by OTLP over HTTP: `http://127.0.0.1:4318`; none: no traces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<String>,
+    /// Headers for the collector: name and secret.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, SecretRef>,
+    /// The share of requests without a `traceparent` that is traced, from 0 to 1.
+    #[serde(deserialize_with = "ratio")]
+    pub sample_ratio: f64,
+    /// `service.name` in traces.
+    pub service: String,
+    /// Whether targets are sent a `traceparent`. It tells them our trace ids.
+    pub propagate: bool,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            log: LogFormat::default(),
+            level: "info".to_owned(),
+            requests: false,
+            otlp: None,
+            headers: BTreeMap::new(),
+            sample_ratio: 1.0,
+            service: "pointsman".to_owned(),
+            propagate: false,
+        }
+    }
 }
 
 /// The JSON Schema of `pointsman.toml`.
@@ -223,4 +326,14 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
             "not an address: write `127.0.0.1:8080` or `[::1]:8080`",
         )),
     }
+}
+
+fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let ratio = f64::deserialize(deserializer)?;
+    if (0.0..=1.0).contains(&ratio) {
+        return Ok(ratio);
+    }
+    Err(serde::de::Error::custom(
+        "out of range: write a number from 0 to 1, such as 0.1",
+    ))
 }

@@ -3,7 +3,6 @@
 //! Promises: whatever is accepted takes effect; what is planned and not built is refused by name. Refuses to know:
 //! whether plugins, credentials and prices exist (`validate`), and where bundles come from.
 
-mod later;
 mod phase;
 mod reference;
 #[cfg(test)]
@@ -13,7 +12,6 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use later::Later;
 pub use phase::{OnFault, Phase};
 pub use reference::{PluginRef, PluginRefError, newer};
 
@@ -60,11 +58,10 @@ pub struct Policy {
     /// Answers kept for equal requests.
     #[serde(default)]
     pub cache: Cache,
-    /// Not offered yet.
-    #[serde(default, skip_serializing)]
-    #[schemars(skip)]
-    pub limits: Later,
-    /// Not offered yet, but for how unpriced usage counts.
+    /// Whose limits hold for its requests; absent: the key's and the tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Whose budgets pay for its requests, and what has no price.
     #[serde(default)]
     pub budget: Budget,
     /// What decisions record.
@@ -330,11 +327,27 @@ impl Default for Execute {
 }
 
 /// Answers kept for equal requests.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Cache {
     /// Whether answers are kept.
     pub mode: CacheMode,
+    /// Seconds that an answer is told again.
+    #[serde(deserialize_with = "number::<1, 604_800, _, _>")]
+    pub ttl_s: u32,
+    /// Bytes of an answer; a larger one is not kept.
+    #[serde(deserialize_with = "number::<1024, 67_108_864, _, _>")]
+    pub entry_bytes_max: usize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            mode: CacheMode::Off,
+            ttl_s: 300,
+            entry_bytes_max: 1 << 20,
+        }
+    }
 }
 
 choice! {
@@ -344,20 +357,40 @@ choice! {
         /// They are not.
         #[default]
         Off = "off",
+        /// For requests that are equal in all that decides an answer.
+        Exact = "exact",
     }
-    later ["exact", "semantic"]
+    later ["semantic"]
 }
 
-/// How usage counts against a budget.
+choice! {
+    /// Whose limits or budgets: the amounts are control state.
+    Scope {
+        /// The key's own.
+        Key = "key",
+        /// Its tenant's.
+        Tenant = "tenant",
+    }
+    later []
+}
+
+/// Whose limits hold for a policy's requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Limits {
+    /// These alone; a floor's hold as well.
+    pub scopes: Vec<Scope>,
+}
+
+/// How usage counts against budgets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Budget {
     /// What usage without a price does.
     pub on_unpriced: OnUnpriced,
-    /// Not offered yet.
-    #[serde(skip_serializing)]
-    #[schemars(skip)]
-    pub scope: Later,
+    /// Whose budgets pay; absent: the key's and the tenant's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 choice! {
@@ -367,8 +400,10 @@ choice! {
         /// It is served, and said to be unpriced.
         #[default]
         Count = "count",
+        /// It is refused where a budget would have to pay.
+        Deny = "deny",
     }
-    later ["deny"]
+    later []
 }
 
 /// What decisions record.

@@ -130,11 +130,12 @@ pub(crate) fn check_format(folder: &Path) -> Result<(), StoreError> {
         }
         Err(error) => return Err(StoreError::io("open", &path)(error)),
     }
-    check_version(&path, text.trim())
+    check_version(&path, &text)
 }
 
 /// Whether a format is one that this version reads.
 pub(crate) fn check_version(path: &Path, text: &str) -> Result<(), StoreError> {
+    let text = text.trim_end_matches(['\n', '\r', ' ']);
     let known = text
         .parse()
         .is_ok_and(|version: u32| (FORMAT_OLDEST..=FORMAT).contains(&version));

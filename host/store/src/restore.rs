@@ -176,7 +176,7 @@ impl<'a> Restoring<'a> {
         let mut text = String::new();
         entry.take(64).read_to_string(&mut text).map_err(failed)?;
         let path = self.folder.join(folder::FORMAT_FILE);
-        folder::check_version(Path::new("the archive"), text.trim())?;
+        folder::check_version(Path::new("the archive"), &text)?;
         folder::write_whole(&path.with_extension("new"), &path, text.as_bytes())?;
         self.format = true;
         Ok(())

@@ -269,3 +269,61 @@ fn refused(error: AuditError) -> StoreError {
         error => StoreError::Commit(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pointsman_domain::control::Change;
+
+    use super::{Store, StoreConfig};
+    use crate::rows::{Mark, Op, Table};
+    use crate::shelf::{Broken, Shelf};
+
+    /// A database that takes some commits, and then nothing.
+    struct Failing {
+        left: u32,
+        flushes: bool,
+    }
+
+    impl Shelf for Failing {
+        fn load(
+            &mut self,
+            _: &mut dyn FnMut(Table, &[u8], &[u8]) -> Result<(), &'static str>,
+        ) -> Result<Option<Mark>, Broken> {
+            Ok(None)
+        }
+
+        fn apply(&mut self, _: &[Op], _: Option<&Mark>) -> Result<(), Broken> {
+            let left = self.left.checked_sub(1);
+            self.left = left.ok_or_else(|| Broken("no room".to_owned()))?;
+            Ok(())
+        }
+
+        fn flush(&mut self) -> Result<(), Broken> {
+            let failed = || Broken("no room".to_owned());
+            self.flushes.then_some(()).ok_or_else(failed)
+        }
+    }
+
+    #[test]
+    fn a_queryable_state_that_fails_fails_no_commit_and_is_rebuilt() {
+        for (left, flushes) in [(0, true), (3, true), (1_000, false)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let open = || Store::open(folder.path(), StoreConfig::default()).expect("opens");
+            let (store, _) = open();
+            store.writer().shelf = Some(Box::new(Failing { left, flushes }));
+            for sequence in 1..=70 {
+                let state = store
+                    .commit(sequence, "admin", Change::Seeded, None)
+                    .expect("the journal took it");
+                assert_eq!(state.sequence, sequence);
+            }
+            assert!(store.writer().shelf.is_none());
+            let state = store.state();
+            drop(store);
+            let (store, recovered) = open();
+            assert_eq!(store.state(), state);
+            assert_eq!(recovered.replayed, 70);
+            assert!(recovered.rebuilt.is_some());
+        }
+    }
+}

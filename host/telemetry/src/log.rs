@@ -5,7 +5,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
-/// The variable that sets the filter.
+use crate::lines::{Json, Text};
+
+/// The variable that overrides the filter.
 const FILTER_VARIABLE: &str = "POINTSMAN_LOG";
 /// What is logged where nothing else is said.
 const FILTER: &str = "info";
@@ -32,27 +34,23 @@ pub struct LogError {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Starts logging for the process: with `filter`, else with that of `POINTSMAN_LOG`, else from level info on.
+/// Starts logging for the process: with the filter of `POINTSMAN_LOG`, else with `filter`, which is that of the
+/// configuration, else from level info on.
 ///
 /// The first call decides; later ones check their filter and change nothing.
 ///
 /// # Errors
 /// Where the filter cannot be read.
 pub fn init(format: LogFormat, filter: Option<&str>) -> Result<(), LogError> {
-    let filter = match (filter, std::env::var(FILTER_VARIABLE)) {
-        (Some(filter), _) => parse(filter, "the configuration")?,
-        (None, Ok(filter)) if !filter.is_empty() => parse(&filter, FILTER_VARIABLE)?,
-        (None, _) => EnvFilter::new(FILTER),
+    let filter = match (std::env::var(FILTER_VARIABLE), filter) {
+        (Ok(filter), _) if !filter.is_empty() => parse(&filter, FILTER_VARIABLE)?,
+        (_, Some(filter)) => parse(filter, "telemetry.level")?,
+        (_, None) => EnvFilter::new(FILTER),
     };
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(false).boxed(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .boxed(),
+        LogFormat::Text => lines.event_format(Text::new()).boxed(),
+        LogFormat::Json => lines.event_format(Json).boxed(),
     };
     let _already_started = registry().with(lines).with(filter).try_init();
     Ok(())

@@ -1,14 +1,20 @@
-//! What the gateway counts. The table of names is in the crate's documentation.
+//! What the gateway counts, and under which names. The table of names is in `docs/telemetry.md`.
 
-use std::sync::atomic::AtomicU64;
+mod count;
+mod process;
 
-use pointsman_domain::Picos;
-use pointsman_domain::decision::{Closed, Opened, Outcome, StepRecord};
-use pointsman_domain::usage::Amount;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+
+pub use count::{Ended, outcome_name};
+pub(crate) use count::{cache_name, dollars};
+use process::Process;
 
 use crate::histogram::Times;
 use crate::series::Series;
@@ -53,25 +59,82 @@ const ANSWER_BOUNDS_NS: [u64; 16] = [
     120 * S,
     300 * S,
 ];
-/// The label of what is not known.
-const UNKNOWN: &str = "-";
+/// Bounds of the time between two tokens: from 1,000 a second to one.
+const TOKEN_BOUNDS_NS: [u64; 11] = [
+    MS,
+    2 * MS,
+    5 * MS,
+    10 * MS,
+    20 * MS,
+    35 * MS,
+    50 * MS,
+    100 * MS,
+    200 * MS,
+    500 * MS,
+    S,
+];
+/// Bounds of the time from an activation's beginning to its answer.
+const ACTIVATION_BOUNDS_NS: [u64; 12] = [
+    MS,
+    2 * MS,
+    5 * MS,
+    10 * MS,
+    20 * MS,
+    50 * MS,
+    100 * MS,
+    250 * MS,
+    500 * MS,
+    S,
+    5 * S,
+    30 * S,
+];
+/// The label of what is not known, and of what there was none of.
+const NONE: &str = "-";
 
 type Dollars = Counter<f64, AtomicU64>;
+type Level = Gauge<i64, AtomicI64>;
+
+/// What is under way on the node now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests in flight.
+    pub requests: u64,
+    /// Bytes of the bodies of all of them.
+    pub body_bytes: u64,
+}
+
+type Look = Box<dyn Fn() -> Load + Send + Sync>;
 
 /// Every metric of the gateway; shared by all threads.
-#[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Series<3, Counter>,
+    /// What every process has, by the names that every process has them under.
+    process_registry: Registry,
+    process: Process,
+    look: OnceLock<Look>,
+    requests: Series<5, Counter>,
     request_seconds: Series<1, Times>,
     first_content_seconds: Series<1, Times>,
+    output_token_seconds: Series<1, Times>,
     step_seconds: Series<2, Times>,
+    step_fuel: Series<2, Counter>,
     step_faults: Series<3, Counter>,
     attempts: Series<2, Counter>,
     usage: Series<3, Counter>,
     cost: Series<2, Dollars>,
     unpriced: Series<1, Counter>,
-    generation: Gauge,
+    estimated: Series<1, Counter>,
+    cache: Series<2, Counter>,
+    limit_hits: Series<2, Counter>,
+    refusals: Series<3, Counter>,
+    in_flight: Level,
+    body_bytes: Level,
+    generation: Level,
+    policy_version: Series<1, Level>,
+    activation_seconds: Series<1, Times>,
+    retired: Level,
+    retired_bytes: Level,
+    traces: Series<1, Counter>,
 }
 
 impl Default for Metrics {
@@ -80,29 +143,56 @@ impl Default for Metrics {
     }
 }
 
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
 impl Metrics {
     /// All metrics, at nothing.
     #[must_use]
     pub fn new() -> Self {
+        let answers = || Times::new(&ANSWER_BOUNDS_NS);
         let mut metrics = Self {
             registry: Registry::with_prefix("pointsman"),
-            requests: Series::new(["tenant", "outcome", "status"], Counter::default),
-            request_seconds: Series::new(["outcome"], || Times::new(&ANSWER_BOUNDS_NS)),
-            first_content_seconds: Series::new(["target"], || Times::new(&ANSWER_BOUNDS_NS)),
+            process_registry: Registry::with_prefix("process"),
+            process: Process::default(),
+            look: OnceLock::new(),
+            requests: Series::new(
+                ["tenant", "policy", "outcome", "status", "code"],
+                Counter::default,
+            ),
+            request_seconds: Series::new(["outcome"], answers),
+            first_content_seconds: Series::new(["target"], answers),
+            output_token_seconds: Series::new(["target"], || Times::new(&TOKEN_BOUNDS_NS)),
             step_seconds: Series::new(["phase", "plugin"], || Times::new(&STEP_BOUNDS_NS)),
+            step_fuel: Series::new(["phase", "plugin"], Counter::default),
             step_faults: Series::new(["phase", "plugin", "kind"], Counter::default),
             attempts: Series::new(["target", "outcome"], Counter::default),
             usage: Series::new(["tenant", "target", "unit"], Counter::default),
             cost: Series::new(["tenant", "target"], Dollars::default),
             unpriced: Series::new(["tenant"], Counter::default),
-            generation: Gauge::default(),
+            estimated: Series::new(["tenant"], Counter::default),
+            cache: Series::new(["tenant", "use"], Counter::default),
+            limit_hits: Series::new(["tenant", "limit"], Counter::default),
+            refusals: Series::new(["tenant", "scope", "limit"], Counter::default),
+            in_flight: Level::default(),
+            body_bytes: Level::default(),
+            generation: Level::default(),
+            policy_version: Series::new(["policy"], Level::default),
+            activation_seconds: Series::new(["policy"], || Times::new(&ACTIVATION_BOUNDS_NS)),
+            retired: Level::default(),
+            retired_bytes: Level::default(),
+            traces: Series::new(["outcome"], Counter::default),
         };
-        metrics.register();
+        metrics.register_requests();
+        metrics.register_node();
         metrics
     }
 
     /// The registry adds `_total` to counters.
-    fn register(&mut self) {
+    fn register_requests(&mut self) {
         let r = &mut self.registry;
         add(r, "requests", "Requests that ended", &self.requests);
         add(
@@ -117,7 +207,19 @@ impl Metrics {
             "From the first byte in to the first content byte out",
             &self.first_content_seconds,
         );
+        add(
+            r,
+            "output_token_seconds",
+            "Time per output token after the first, of streams",
+            &self.output_token_seconds,
+        );
         add(r, "step_seconds", "Time in a plugin", &self.step_seconds);
+        add(
+            r,
+            "step_fuel",
+            "Instructions of plugins, as fuel counts them",
+            &self.step_fuel,
+        );
         add(r, "step_faults", "Faults of plugins", &self.step_faults);
         add(r, "attempts", "Tries at targets", &self.attempts);
         add(r, "usage", "Tokens and other meters", &self.usage);
@@ -130,130 +232,106 @@ impl Metrics {
         );
         add(
             r,
+            "estimated",
+            "Requests with a line that is estimated",
+            &self.estimated,
+        );
+        add(
+            r,
+            "cache",
+            "Requests by what the cache had to do with them",
+            &self.cache,
+        );
+        add(
+            r,
+            "limit_hits",
+            "Requests that a limit refused",
+            &self.limit_hits,
+        );
+        add(
+            r,
+            "refusals",
+            "Requests that a limit or budget of their tenant or key refused",
+            &self.refusals,
+        );
+    }
+
+    fn register_node(&mut self) {
+        let r = &mut self.registry;
+        add(
+            r,
+            "in_flight_requests",
+            "Requests under way",
+            &self.in_flight,
+        );
+        add(
+            r,
+            "body_bytes",
+            "Bytes of the bodies of requests under way",
+            &self.body_bytes,
+        );
+        add(
+            r,
             "generation",
             "Generation of the snapshot that new requests get",
             &self.generation,
         );
+        add(
+            r,
+            "policy_version",
+            "Version that serves new requests",
+            &self.policy_version,
+        );
+        add(
+            r,
+            "activation_seconds",
+            "From an activation's beginning to its answer",
+            &self.activation_seconds,
+        );
+        add(
+            r,
+            "retired_snapshots",
+            "Snapshots that serve no new request and still serve an old one",
+            &self.retired,
+        );
+        add(
+            r,
+            "retired_snapshot_bytes",
+            "Bytes of their plugins that no later snapshot shares",
+            &self.retired_bytes,
+        );
+        add(r, "traces", "Traces by what became of them", &self.traces);
         r.register(
             "build",
             "This gateway",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
-    }
-
-    /// A request ended; `tenant` where its key was known.
-    pub fn request(&self, outcome: Outcome, status: u16, tenant: Option<&str>) {
-        let labels = [
-            tenant.unwrap_or(UNKNOWN),
-            outcome_name(outcome),
-            &status.to_string(),
-        ];
-        self.requests.with(labels, one);
-    }
-
-    /// A request's first record: the plugins that decided.
-    pub fn opened(&self, opened: &Opened) {
-        self.steps(&opened.steps);
-    }
-
-    /// Times and faults of the steps that ran.
-    fn steps(&self, steps: &[StepRecord]) {
-        for step in steps.iter().filter(|step| step.digest.is_some()) {
-            let (phase, plugin) = (step.phase.as_str(), step.plugin.as_str());
-            self.step_seconds
-                .with([phase, plugin], |times| times.observe_ns(step.time_ns));
-            if let Some(fault) = &step.fault {
-                self.step_faults
-                    .with([phase, plugin, fault.kind.as_str()], one);
-            }
-        }
-    }
-
-    /// A try at a target ended.
-    pub fn attempt(&self, target: &str, outcome: &str) {
-        self.attempts.with([target, outcome], one);
-    }
-
-    /// A request's last record: its times, its later plugins, what its attempts used, and what they cost.
-    pub fn closed(&self, closed: &Closed) {
-        self.steps(&closed.steps);
-        let tenant = closed.tenant.as_str();
-        self.request_seconds
-            .with([outcome_name(closed.outcome)], |times| {
-                times.observe_ns(closed.total_us.saturating_mul(US));
-            });
-        if let Some(us) = closed.ttft_us {
-            let target = closed.target.as_deref().unwrap_or(UNKNOWN);
-            self.first_content_seconds
-                .with([target], |times| times.observe_ns(us.saturating_mul(US)));
-        }
-        for attempt in &closed.attempts {
-            for meter in &attempt.meters {
-                self.usage
-                    .with([tenant, &attempt.target, &meter.unit], |counter| {
-                        counter.inc_by(meter.quantity);
-                    });
-            }
-        }
-        for line in &closed.cost {
-            let (Amount::Exact(picos) | Amount::Estimated(picos)) = line.amount else {
-                continue;
-            };
-            let attempt = closed
-                .attempts
-                .iter()
-                .find(|attempt| attempt.index == line.attempt);
-            let target = attempt.map_or(UNKNOWN, |attempt| attempt.target.as_str());
-            // A counter cannot fall: a credit is in the records, not here.
-            let dollars = dollars(picos).max(0.0);
-            self.cost.with([tenant, target], |counter| {
-                counter.inc_by(dollars);
-            });
-        }
-        if closed.unpriced {
-            self.unpriced.with([tenant], one);
-        }
-    }
-
-    /// New requests get this generation's snapshot.
-    pub fn generation(&self, generation: u64) {
-        self.generation
-            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.process.register(&mut self.process_registry);
     }
 
     /// All metrics as `OpenMetrics` text, which Prometheus reads.
     #[must_use]
     pub fn encode(&self) -> String {
+        if let Some(look) = self.look.get() {
+            let load = look();
+            self.in_flight.set(level(load.requests));
+            self.body_bytes.set(level(load.body_bytes));
+        }
+        self.process.read();
         let mut text = String::new();
-        let encoded = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        let encoded = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.process_registry))
+            .and_then(|()| encode_eof(&mut text));
         encoded.expect("writing to a string does not fail");
         text
     }
 }
 
+/// The registry's hold shares what is counted.
 fn add(registry: &mut Registry, name: &str, help: &str, metric: &(impl Metric + Clone)) {
     registry.register(name, help, metric.clone());
 }
 
-fn one(counter: &Counter) {
-    counter.inc();
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a metric for people; records and bills hold the exact amount"
-)]
-fn dollars(picos: Picos) -> f64 {
-    picos.0 as f64 / 1e12
-}
-
-/// An outcome's name, as records write it.
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Denied => "denied",
-        Outcome::Cut => "cut",
-        Outcome::Error => "error",
-        Outcome::Cancelled => "cancelled",
-    }
+fn level(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,9 +1,11 @@
 //! The metrics as Prometheus sees them.
 
-use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, StepRecord};
+use std::collections::{BTreeMap, BTreeSet};
+
+use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, Outcome, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine, Meter};
 use pointsman_domain::{Digest, Fault, FaultKind, Picos, RequestId};
-use pointsman_telemetry::Metrics;
+use pointsman_telemetry::{Ended, Load, Metrics};
 
 fn closed() -> Closed {
     let meter = |unit: &str, quantity| Meter {
@@ -69,21 +71,59 @@ fn has(text: &str, line: &str) {
     );
 }
 
+fn ended(outcome: Outcome, status: u16, code: Option<&'static str>) -> Ended<'static> {
+    Ended {
+        tenant: Some("demo"),
+        policy: Some("quickstart"),
+        outcome,
+        status,
+        code,
+    }
+}
+
 #[test]
-fn requests_are_counted_by_tenant_outcome_and_status() {
+fn requests_are_counted_by_whose_they_are_and_how_they_ended() {
     let metrics = Metrics::new();
-    metrics.request(Outcome::Ok, 200, Some("demo"));
-    metrics.request(Outcome::Ok, 200, Some("demo"));
-    metrics.request(Outcome::Error, 401, None);
+    metrics.request(&ended(Outcome::Ok, 200, None));
+    metrics.request(&ended(Outcome::Ok, 200, None));
+    metrics.request(&Ended {
+        tenant: None,
+        policy: None,
+        ..ended(Outcome::Error, 401, Some("invalid_api_key"))
+    });
     let text = metrics.encode();
     has(
         &text,
-        r#"pointsman_requests_total{tenant="demo",outcome="ok",status="200"} 2"#,
+        r#"pointsman_requests_total{tenant="demo",policy="quickstart",outcome="ok",status="200",code="-"} 2"#,
     );
     has(
         &text,
-        r#"pointsman_requests_total{tenant="-",outcome="error",status="401"} 1"#,
+        r#"pointsman_requests_total{tenant="-",policy="-",outcome="error",status="401",code="invalid_api_key"} 1"#,
     );
+    assert!(!text.contains("pointsman_limit_hits"), "{text}");
+}
+
+#[test]
+fn refusals_by_limits_are_counted_by_the_limit() {
+    let metrics = Metrics::new();
+    for (status, code) in [
+        (429, "rate_limit_exceeded"),
+        (429, "rate_limit_exceeded"),
+        (429, "budget_exceeded"),
+        (404, "model_not_found"),
+    ] {
+        metrics.request(&ended(Outcome::Error, status, Some(code)));
+    }
+    let text = metrics.encode();
+    has(
+        &text,
+        r#"pointsman_limit_hits_total{tenant="demo",limit="rate_limit_exceeded"} 2"#,
+    );
+    has(
+        &text,
+        r#"pointsman_limit_hits_total{tenant="demo",limit="budget_exceeded"} 1"#,
+    );
+    assert!(!text.contains(r#"limit="model_not_found""#), "{text}");
 }
 
 fn opened(steps: Vec<StepRecord>) -> Opened {
@@ -119,6 +159,7 @@ fn step(phase: &str, time_ns: u64, fault: Option<FaultKind>) -> StepRecord {
         phase: phase.to_owned(),
         digest: Some(Digest([1; 32])),
         time_ns,
+        fuel: 7,
         fault: fault.map(|kind| Fault {
             plugin: plugin.clone(),
             kind,
@@ -167,6 +208,7 @@ fn steps_of_both_records_are_timed_and_their_faults_counted_by_kind() {
         &text,
         &format!(r#"pointsman_step_faults_total{{{labels},kind="fuel"}} 1"#),
     );
+    has(&text, &format!("pointsman_step_fuel_total{{{labels}}} 14"));
     has(
         &text,
         r#"pointsman_step_seconds_count{phase="guard-response",plugin="guard-pii@0.1.0"} 1"#,
@@ -243,7 +285,11 @@ fn threads_that_count_at_once_lose_nothing() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for index in 0..1_000 {
-                    metrics.request(Outcome::Ok, 200, Some(&format!("tenant-{}", index % 7)));
+                    let tenant = format!("tenant-{}", index % 7);
+                    metrics.request(&Ended {
+                        tenant: Some(&tenant),
+                        ..ended(Outcome::Ok, 200, None)
+                    });
                     metrics.opened(&opened(vec![step("route", 1, None)]));
                 }
             });
@@ -265,4 +311,116 @@ fn threads_that_count_at_once_lose_nothing() {
         &text,
         r#"pointsman_step_seconds_count{phase="route",plugin="guard-pii@0.1.0"} 4000"#,
     );
+}
+
+#[test]
+fn time_per_token_is_that_of_the_gaps_between_them() {
+    let metrics = Metrics::new();
+    let mut closed = closed();
+    let attempt = &mut closed.attempts[1];
+    "ok".clone_into(&mut attempt.outcome);
+    (attempt.ttft_us, attempt.total_us) = (Some(100_000), 390_000);
+    metrics.closed(&closed);
+    let text = metrics.encode();
+    // 30 tokens, 29 gaps of 10 ms.
+    has(
+        &text,
+        r#"pointsman_output_token_seconds_bucket{le="0.005",target="big"} 0"#,
+    );
+    has(
+        &text,
+        r#"pointsman_output_token_seconds_bucket{le="0.01",target="big"} 1"#,
+    );
+    assert!(!text.contains(r#"output_token_seconds_count{target="local"}"#));
+}
+
+#[test]
+fn the_node_is_seen_as_it_is_when_it_is_looked_at() {
+    let metrics = Metrics::new();
+    metrics.watch(|| Load {
+        requests: 3,
+        body_bytes: 4096,
+    });
+    metrics.activated("quickstart", 4, 12_000);
+    metrics.activated("quickstart", 5, 12_000);
+    metrics.retired(2, 1 << 20);
+    metrics.traces("dropped", 9);
+    let text = metrics.encode();
+    for line in [
+        "pointsman_in_flight_requests 3",
+        "pointsman_body_bytes 4096",
+        r#"pointsman_policy_version{policy="quickstart"} 5"#,
+        r#"pointsman_activation_seconds_count{policy="quickstart"} 2"#,
+        r#"pointsman_activation_seconds_bucket{le="0.02",policy="quickstart"} 2"#,
+        "pointsman_retired_snapshots 2",
+        "pointsman_retired_snapshot_bytes 1048576",
+        r#"pointsman_traces_total{outcome="dropped"} 9"#,
+    ] {
+        has(&text, line);
+    }
+    let gauge = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or_default()
+    };
+    assert!(gauge("process_resident_memory_bytes ") > 1 << 20, "{text}");
+    assert!(gauge("process_threads ") > 0 && gauge("process_open_fds ") > 2);
+    assert!(gauge("process_start_time_seconds ") > 1_700_000_000);
+}
+
+/// Of each metric of the text: name, type, labels.
+fn told(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut all = BTreeMap::new();
+    let mut name = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (base, kind) = rest.split_once(' ').expect("a name and a type");
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            name = format!("{base}{suffix}");
+            all.insert(name.clone(), (kind.to_owned(), BTreeSet::new()));
+        } else if let Some((_, rest)) = line.split_once('{')
+            && !line.starts_with('#')
+        {
+            let labels = rest
+                .split("\",")
+                .filter_map(|label| label.split('=').next());
+            let labels = labels.filter(|label| *label != "le").map(str::to_owned);
+            all.get_mut(&name).expect("its type").1.extend(labels);
+        }
+    }
+    all
+}
+
+#[test]
+fn the_table_of_the_documents_is_what_is_there() {
+    let metrics = Metrics::new();
+    metrics.request(&ended(Outcome::Error, 429, Some("rate_limit_exceeded")));
+    metrics.opened(&opened(vec![step("route", 1, Some(FaultKind::Trap))]));
+    metrics.attempt("big", "ok");
+    metrics.activated("quickstart", 1, 1);
+    metrics.traces("exported", 1);
+    let mut closed = Closed {
+        cache: Some(CacheUse::Hit),
+        ..closed()
+    };
+    "ok".clone_into(&mut closed.attempts[1].outcome);
+    closed.attempts[1].ttft_us = Some(1);
+    metrics.closed(&closed);
+    let there = told(&metrics.encode());
+
+    let text = include_str!("../../../docs/telemetry.md");
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix('`')?.strip_suffix('`')?;
+        let is_metric = name.starts_with("pointsman_") || name.starts_with("process_");
+        let labels = cells.get(3)?.split(", ").filter(|label| !label.is_empty());
+        let labels: BTreeSet<String> = labels.map(str::to_owned).collect();
+        is_metric.then(|| (name.to_owned(), ((*cells[2]).to_owned(), labels)))
+    });
+    let documented: BTreeMap<_, _> = rows.collect();
+    assert_eq!(documented, there);
 }

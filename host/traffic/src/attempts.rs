@@ -2,6 +2,7 @@
 //! Promises at most `attempts_max` tries, none at or after the deadline, targets in the plan's order.
 //! Refuses to know why a target is good; routers decide that.
 
+mod bounds;
 mod check;
 mod retry_on;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::fmt;
 
 use pointsman_domain::plan::{Plan, PlannedAttempt};
 
+pub use bounds::Bounds;
 pub use check::check;
 pub use retry_on::{RetryOn, UnknownRetryWord};
 

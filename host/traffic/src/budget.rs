@@ -97,9 +97,7 @@ impl Ledger {
     /// Whether any window is limited.
     #[must_use]
     pub fn is_limited(&self) -> bool {
-        self.windows
-            .iter()
-            .any(|standing| standing.limit.is_some())
+        self.windows.iter().any(|standing| standing.limit.is_some())
     }
 
     /// Sets aside the most that something may cost, in both windows or in none. What costs nothing always passes.

@@ -4,4 +4,5 @@ mod crash;
 mod damage;
 mod reading;
 mod records;
+mod sums;
 mod writing;

@@ -112,7 +112,7 @@ fn without_hash(mut entry: Entry) -> Entry {
 /// answer came whole.
 #[utoipa::path(
     get, path = "/admin/v1/backup", operation_id = "back-up", tag = "node",
-    responses((status = 200, description = "The archive.", body = [u8], content_type = "application/x-tar"), Admin)
+    responses((status = 200, description = "The archive.", content(("application/x-tar"))), Admin)
 )]
 pub(crate) async fn backup(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     let pieces = archive::begin(&app).await?;

@@ -34,7 +34,7 @@ pub(crate) struct PluginPath {
     params(Once),
     request_body(
         description = "A component, up to 100 MiB, as `pointsman plugin build` makes it.",
-        content(([u8] = "application/wasm"), ([u8] = "application/octet-stream"))
+        content(("application/wasm"), ("application/octet-stream"))
     ),
     responses(
         (status = 201, description = "It is kept from here on.", body = Plugin,

@@ -9,7 +9,7 @@ use pointsman_domain::control::Prices;
 use crate::answer::DIGEST;
 use crate::api::PricesView;
 use crate::body::{self, Sent, Tagged};
-use crate::document::{Admin, Asked, Changed, Conditional, If, Named, Once};
+use crate::document::{Absent, Admin, Changed, Conditional, If, Once};
 use crate::plane::PlaneError;
 use crate::problem::Problem;
 use crate::routes::App;
@@ -20,7 +20,7 @@ use crate::routes::App;
     responses(
         (status = 200, description = "The catalogue.", body = PricesView,
             headers(("etag" = String, description = "its digest"))),
-        Admin, Named,
+        Admin, Absent,
     )
 )]
 pub(crate) async fn get(State(app): State<Arc<App>>) -> Result<Response, Problem> {
@@ -65,7 +65,7 @@ struct Told {
             )),
         (status = 200, description = "It was in force already, or is in force again.", body = Prices,
             headers(("etag" = String, description = "its digest"))),
-        Admin, Asked, crate::document::Sent, Changed, Conditional,
+        Admin, crate::document::Sent, Changed, Conditional,
     )
 )]
 pub(crate) async fn put(

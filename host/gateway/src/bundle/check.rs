@@ -1,6 +1,5 @@
 //! `policy check`: a bundle against the node, and its cases through the very code that serves.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use pointsman_policy::lock::{self, Lock};
 use pointsman_policy::policy::Kind;
 use serde::Serialize;
 
-use super::{Folder, World};
+use super::{Folder, House, World};
 use crate::node::Settings;
 use crate::pipeline::rehearse;
 use crate::snapshot::PolicyLive;
@@ -45,10 +44,10 @@ struct HoldBack {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct CaseResult {
-    name: String,
-    line: usize,
-    mismatches: Vec<Mismatch>,
+pub(crate) struct CaseResult {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) mismatches: Vec<Mismatch>,
 }
 
 impl Checked {
@@ -67,7 +66,8 @@ pub(crate) fn check(settings: &Settings, path: &Path, pin: bool) -> anyhow::Resu
         ..RuntimeConfig::default()
     })
     .context("cannot start the plugin runtime")?;
-    let world = World::open(settings, &runtime)?;
+    let house = House::facts(&settings.config)?;
+    let world = World::of_folders(settings, &runtime, &house)?;
     let mut folder = match Folder::read(path) {
         Ok(folder) => folder,
         // What is no policy at all is a finding like any other: the caller learns place and reason.
@@ -93,11 +93,11 @@ pub(crate) fn check(settings: &Settings, path: &Path, pin: bool) -> anyhow::Resu
         return Ok(checked);
     }
     let digest = world.digest(&folder, floor.as_ref())?;
-    match world.live(&folder, floor.as_ref(), digest, 0, &HashMap::new()) {
+    match world.live(&folder, floor.as_ref(), digest, 0) {
         Ok(live) => {
             checked.digest = Some(digest);
             checked.hold_back = hold_back(&live);
-            checked.cases = run(&Arc::new(live), &folder)?;
+            checked.cases = rehearsed(&Arc::new(live), &folder)?;
         }
         Err(error) => checked.findings.push(Finding::error(
             pointsman_policy::finding::Path::default(),
@@ -146,7 +146,11 @@ fn hold_back(live: &PolicyLive) -> HoldBack {
     sum
 }
 
-fn run(live: &Arc<PolicyLive>, folder: &Folder) -> anyhow::Result<Vec<CaseResult>> {
+/// Runs the cases of a bundle.
+pub(crate) fn rehearsed(
+    live: &Arc<PolicyLive>,
+    folder: &Folder,
+) -> anyhow::Result<Vec<CaseResult>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use pointsman_control::api::Bundle;
 use pointsman_domain::Digest;
 use pointsman_policy::cases::{self, Case};
 use pointsman_policy::digest;
@@ -15,6 +16,8 @@ use pointsman_policy::policy::Policy;
 const FILES_MAX: usize = 1_000;
 /// Bytes of all files of a bundle.
 const BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a file's path below the folder.
+const PATH_BYTES_MAX: usize = 256;
 
 /// A bundle, read and parsed, not yet checked.
 pub(crate) struct Folder {
@@ -31,12 +34,11 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let mut left = Left {
-            files: FILES_MAX,
-            bytes: BYTES_MAX,
-        };
-        let mut files = BTreeMap::new();
-        collect(path, "", &mut left, &mut files)?;
+        Self::of(path, list(path)?)
+    }
+
+    /// From files by their path below the folder; `path` is where errors say that they are.
+    pub(crate) fn of(path: &Path, mut files: BTreeMap<String, Bytes>) -> anyhow::Result<Self> {
         let mut take = |name: &str| -> anyhow::Result<Option<String>> {
             let Some(bytes) = files.remove(name) else {
                 return Ok(None);
@@ -74,6 +76,60 @@ impl Folder {
         named
             .filter_map(|name| Some((name.clone(), digest::bytes(self.files.get(name)?))))
             .collect()
+    }
+}
+
+/// The files of a folder by their path below it, bounded.
+pub(crate) fn list(path: &Path) -> anyhow::Result<BTreeMap<String, Bytes>> {
+    let mut left = Left {
+        files: FILES_MAX,
+        bytes: BYTES_MAX,
+    };
+    let mut files = BTreeMap::new();
+    collect(path, "", &mut left, &mut files)?;
+    Ok(files)
+}
+
+/// The files of a bundle as it travels: paths that could leave a folder, and more than a folder may hold, are refused.
+pub(crate) fn unpack(bundle: &Bundle) -> anyhow::Result<BTreeMap<String, Bytes>> {
+    use base64::Engine as _;
+    let standard = base64::engine::general_purpose::STANDARD;
+    anyhow::ensure!(
+        bundle.files.len() <= FILES_MAX,
+        "the bundle holds more than {FILES_MAX} files"
+    );
+    let mut left = BYTES_MAX;
+    let mut files = BTreeMap::new();
+    for (name, text) in &bundle.files {
+        let is_inside = !name.is_empty()
+            && name.len() <= PATH_BYTES_MAX
+            && !name.contains(['\\', '\0'])
+            && name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        anyhow::ensure!(
+            is_inside,
+            "`{}` is no path of a file below the bundle's folder",
+            name.escape_default()
+        );
+        let bytes = standard
+            .decode(text)
+            .with_context(|| format!("`{name}` is not base64"))?;
+        left = left
+            .checked_sub(bytes.len() as u64)
+            .with_context(|| format!("the bundle holds more than {BYTES_MAX} bytes"))?;
+        files.insert(name.clone(), bytes.into());
+    }
+    Ok(files)
+}
+
+/// As it travels.
+pub(crate) fn pack(files: &BTreeMap<String, Bytes>) -> Bundle {
+    use base64::Engine as _;
+    let standard = base64::engine::general_purpose::STANDARD;
+    let packed = files
+        .iter()
+        .map(|(name, bytes)| (name.clone(), standard.encode(bytes)));
+    Bundle {
+        files: packed.collect(),
     }
 }
 

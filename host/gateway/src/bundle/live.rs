@@ -1,20 +1,19 @@
 //! From a checked bundle to a policy that runs: steps prepared, targets resolved, prices looked up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use pointsman_domain::Digest;
 use pointsman_plugin::{Instances, PriceBook, StepLimits, StepSpec};
 use pointsman_policy::compose::{EffectiveStep, Owner};
-use pointsman_policy::policy::{self, Execute, Phase, Policy, Target};
+use pointsman_policy::policy::{self, Execute, OnUnpriced, Phase, Policy, Scope, Target};
 use pointsman_policy::when::When;
 use pointsman_traffic::attempts::{ExecuteSettings, RetryOn};
-use pointsman_traffic::health::TargetHealth;
-use pointsman_upstream::Credential;
 use serde_json::Value as Json;
 
 use super::{Folder, World};
+use crate::meters::{Draws, Scopes};
 use crate::snapshot::{LiveStep, PolicyLive, TargetLive};
 
 impl World<'_> {
@@ -26,7 +25,6 @@ impl World<'_> {
         floor: Option<&Folder>,
         digest: Digest,
         version: u64,
-        credentials: &HashMap<String, Arc<Credential>>,
     ) -> anyhow::Result<PolicyLive> {
         let effective = Self::effective(folder, floor);
         let mut phases: [Vec<LiveStep>; Phase::COUNT] = Default::default();
@@ -41,16 +39,13 @@ impl World<'_> {
         let targets: Vec<TargetLive> = policy
             .targets
             .iter()
-            .map(|target| resolve(target, credentials))
+            .map(|target| self.resolve(&policy.name, target))
             .collect::<anyhow::Result<_>>()?;
         Ok(PolicyLive {
             name: policy.name.clone(),
             version,
             digest,
-            prices_digest: self
-                .prices
-                .as_ref()
-                .map(pointsman_policy::prices::Catalogue::digest),
+            prices_digest: self.prices.as_ref().map(|prices| prices.digest()),
             price_book: Arc::new(self.price_book(policy)),
             models: models(policy),
             model_names: policy
@@ -66,7 +61,9 @@ impl World<'_> {
                 .collect(),
             default_plan: policy.execute.default_plan.clone(),
             execute: settings(&policy.execute)?,
-            phases,
+            cache: policy.cache,
+            scopes: scopes(policy),
+            phases: Arc::new(phases),
         })
     }
 
@@ -89,7 +86,7 @@ impl World<'_> {
         });
         let spec = StepSpec {
             id: effective.id.clone(),
-            plugin: Arc::clone(plugin),
+            plugin,
             role: step.phase.role(),
             config: Json::Object(step.config.clone()),
             data: data.collect::<anyhow::Result<_>>().with_context(place)?,
@@ -111,6 +108,35 @@ impl World<'_> {
             when,
             step: prepared,
         })
+    }
+
+    fn resolve(&self, policy: &str, target: &Target) -> anyhow::Result<TargetLive> {
+        let endpoint = target.endpoint.trim_end_matches('/');
+        let credential = target.credential.as_deref();
+        Ok(TargetLive {
+            name: target.name.clone(),
+            endpoint: endpoint
+                .parse()
+                .with_context(|| format!("target `{}`: endpoint is no URL", target.name))?,
+            model: target.model.clone(),
+            credential: credential.and_then(|name| self.house.credential(name)),
+            capabilities: target.capabilities.clone(),
+            context_tokens: target.context_tokens,
+            max_output_tokens: target.max_output_tokens,
+            quality: target.quality,
+            region: target.region.clone(),
+            stream_usage: target.stream_usage,
+            health: self.house.health(policy, target),
+        })
+    }
+
+    /// The same policy under the prices of this world.
+    pub(crate) fn repriced(&self, live: &PolicyLive, policy: &Policy) -> PolicyLive {
+        PolicyLive {
+            prices_digest: self.prices.as_ref().map(|prices| prices.digest()),
+            price_book: Arc::new(self.price_book(policy)),
+            ..live.clone()
+        }
     }
 
     /// Rates by target; a target without a price is not there, which plugins see as unpriced.
@@ -136,32 +162,6 @@ fn limits(written: &policy::StepLimits) -> StepLimits {
     }
 }
 
-fn resolve(
-    target: &Target,
-    credentials: &HashMap<String, Arc<Credential>>,
-) -> anyhow::Result<TargetLive> {
-    let endpoint = target.endpoint.trim_end_matches('/');
-    Ok(TargetLive {
-        name: target.name.clone(),
-        endpoint: endpoint
-            .parse()
-            .with_context(|| format!("target `{}`: endpoint is no URL", target.name))?,
-        model: target.model.clone(),
-        credential: target
-            .credential
-            .as_ref()
-            .and_then(|name| credentials.get(name))
-            .cloned(),
-        capabilities: target.capabilities.clone(),
-        context_tokens: target.context_tokens,
-        max_output_tokens: target.max_output_tokens,
-        quality: target.quality,
-        region: target.region.clone(),
-        stream_usage: target.stream_usage,
-        health: TargetHealth::default(),
-    })
-}
-
 fn models(policy: &Policy) -> BTreeMap<String, Vec<usize>> {
     let index = |name: &String| {
         policy
@@ -176,6 +176,21 @@ fn models(policy: &Policy) -> BTreeMap<String, Vec<usize>> {
         )
     };
     policy.models.iter().map(model).collect()
+}
+
+fn scopes(policy: &Policy) -> Scopes {
+    let draws = |scopes: Option<&[Scope]>| {
+        scopes.map_or_else(Draws::default, |scopes| Draws {
+            key: scopes.contains(&Scope::Key),
+            tenant: scopes.contains(&Scope::Tenant),
+        })
+    };
+    let limits = policy.limits.as_ref().map(|limits| &limits.scopes[..]);
+    Scopes {
+        limits: draws(limits),
+        budget: draws(policy.budget.scope.as_ref().map(std::slice::from_ref)),
+        deny_unpriced: policy.budget.on_unpriced == OnUnpriced::Deny,
+    }
 }
 
 fn settings(execute: &Execute) -> anyhow::Result<ExecuteSettings> {

@@ -1,12 +1,13 @@
 //! What the node has, as bundles see it: installed plugins, credentials by name, prices, the floor.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use pointsman_domain::Digest;
+use pointsman_domain::{Digest, control};
 use pointsman_plugin::{Plugin, Runtime};
+use pointsman_policy::config::{self, StaticConfig};
 use pointsman_policy::document;
 use pointsman_policy::finding::{Finding, Path};
 use pointsman_policy::installed::{Installed, PluginFact};
@@ -14,25 +15,99 @@ use pointsman_policy::policy::{Kind, PluginRef, Target};
 use pointsman_policy::prices::Catalogue;
 use pointsman_policy::validate::{self, CredentialFact, Facts};
 use pointsman_policy::{compose, digest};
-use pointsman_upstream::EgressRules;
+use pointsman_store::{State, Store};
+use pointsman_traffic::health::TargetHealth;
+use pointsman_upstream::{Credential, EgressRules};
 
 use super::{Folder, read_text};
-use crate::node::Settings;
+use crate::node::{Settings, secret};
 
+/// What of a node's configuration bundles see.
+pub(crate) struct House {
+    facts: Vec<CredentialFact>,
+    /// With their secrets; none where bundles are only checked.
+    credentials: HashMap<String, Arc<Credential>>,
+    pub(crate) egress: EgressRules,
+    /// Health by policy, target, endpoint and model: a new version does not forget what is known of its targets.
+    healths: Mutex<HashMap<[String; 4], TargetHealth>>,
+}
+
+impl House {
+    /// Without secrets: enough to check a bundle.
+    pub(crate) fn facts(config: &StaticConfig) -> anyhow::Result<Self> {
+        let listed = config.egress.allow_private.iter().map(String::as_str);
+        let fact = |credential: &config::Credential| CredentialFact {
+            name: credential.name.clone(),
+            origins: credential.origins.clone(),
+        };
+        Ok(Self {
+            facts: config.credentials.iter().map(fact).collect(),
+            credentials: HashMap::new(),
+            egress: EgressRules::new(listed).context("egress.allow-private")?,
+            healths: Mutex::default(),
+        })
+    }
+
+    /// With the secrets of its credentials.
+    pub(crate) fn open(config: &StaticConfig) -> anyhow::Result<Self> {
+        let read = |credential: &config::Credential| {
+            let key = format!("credential `{}`", credential.name);
+            let value = secret(&credential.value, &key)?;
+            let header = credential.header.as_deref();
+            let live = Credential::new(
+                &credential.name,
+                value,
+                &credential.origins,
+                &credential.tenants,
+                header,
+            )
+            .with_context(|| key)?;
+            Ok((credential.name.clone(), Arc::new(live)))
+        };
+        let credentials = config.credentials.iter().map(read);
+        Ok(Self {
+            credentials: credentials.collect::<anyhow::Result<_>>()?,
+            ..Self::facts(config)?
+        })
+    }
+
+    pub(super) fn credential(&self, name: &str) -> Option<Arc<Credential>> {
+        self.credentials.get(name).cloned()
+    }
+
+    pub(super) fn health(&self, policy: &str, target: &Target) -> TargetHealth {
+        let place = [policy, &target.name, &target.endpoint, &target.model].map(str::to_owned);
+        let mut healths = self.healths.lock().unwrap_or_else(PoisonError::into_inner);
+        healths.entry(place).or_default().clone()
+    }
+}
+
+/// Where the bytes of plugins are.
+pub(crate) enum Shelf {
+    /// All loaded; in no order.
+    Loaded(Vec<Arc<Plugin>>),
+    /// By digest in the store.
+    Stored(Arc<Store>),
+}
+
+/// What a node has, as bundles see it: plugins, credentials by name, prices.
 pub(crate) struct World<'a> {
     pub(super) runtime: &'a Runtime,
-    /// What each plugin says of itself; row `i` is of `plugins[i]`.
-    pub(super) facts: Vec<PluginFact>,
-    plugins: Vec<Arc<Plugin>>,
-    pub(super) prices: Option<Catalogue>,
-    credentials: Vec<CredentialFact>,
-    egress: EgressRules,
+    pub(super) house: &'a House,
+    /// What each plugin says of itself.
+    pub(crate) facts: Vec<PluginFact>,
+    pub(crate) shelf: Shelf,
+    pub(crate) prices: Option<Arc<Catalogue>>,
 }
 
 impl<'a> World<'a> {
-    /// Loads every installed plugin. One that cannot be loaded is left out and said: it must not take down policies
-    /// that do without it.
-    pub(crate) fn open(settings: &Settings, runtime: &'a Runtime) -> anyhow::Result<Self> {
+    /// The folder of plugins and the price file that the configuration names. A plugin that cannot be loaded is left
+    /// out and said: it must not take down policies that do without it.
+    pub(crate) fn of_folders(
+        settings: &Settings,
+        runtime: &'a Runtime,
+        house: &'a House,
+    ) -> anyhow::Result<Self> {
         let mut plugins = Vec::new();
         for path in components(&settings.plugins())? {
             let bytes =
@@ -43,23 +118,41 @@ impl<'a> World<'a> {
             }
         }
         let prices = settings.config.prices.as_ref().map(|path| {
-            Ok::<_, anyhow::Error>(Catalogue::parse(
-                path,
-                &read_text(std::path::Path::new(path)).context("prices")?,
-            )?)
+            let text = read_text(std::path::Path::new(path)).context("prices")?;
+            Ok::<_, anyhow::Error>(Arc::new(Catalogue::parse(path, &text)?))
         });
-        let credential = |credential: &pointsman_policy::config::Credential| CredentialFact {
-            name: credential.name.clone(),
-            origins: credential.origins.clone(),
-        };
         Ok(Self {
             runtime,
+            house,
             facts: plugins.iter().map(|plugin| fact(plugin)).collect(),
-            plugins,
+            shelf: Shelf::Loaded(plugins),
             prices: prices.transpose()?,
-            egress: super::egress(&settings.config)?,
-            credentials: settings.config.credentials.iter().map(credential).collect(),
         })
+    }
+
+    /// The plugins and prices of a store's state.
+    pub(crate) fn of_state(
+        state: &State,
+        store: &Arc<Store>,
+        prices: Option<Arc<Catalogue>>,
+        runtime: &'a Runtime,
+        house: &'a House,
+    ) -> Self {
+        let fact = |plugin: &Arc<control::Plugin>| PluginFact {
+            name: plugin.name.clone(),
+            version: plugin.version.clone(),
+            digest: plugin.digest,
+            roles: plugin.roles.clone(),
+            imports: plugin.imports.clone(),
+            config_schema: plugin.config_schema.clone().unwrap_or_default(),
+        };
+        Self {
+            runtime,
+            house,
+            facts: state.plugins.values().map(fact).collect(),
+            shelf: Shelf::Stored(Arc::clone(store)),
+            prices,
+        }
     }
 
     /// The floor in force, where the configuration names one.
@@ -91,7 +184,7 @@ impl<'a> World<'a> {
     fn unreachable(&self, folder: &Folder) -> Vec<Finding> {
         let finding = |(index, target): (usize, &Target)| {
             let address = literal(&target.endpoint)?;
-            let class = self.egress.refusal(address)?;
+            let class = self.house.egress.refusal(address)?;
             let at = Path::of("target").index(index).key("endpoint");
             let message = format!("requests to it will be refused: {address} is {class}");
             let help = format!("add \"{address}\" to egress.allow-private in pointsman.toml");
@@ -104,7 +197,7 @@ impl<'a> World<'a> {
     fn known(&self, folder: &Folder) -> Facts {
         Facts {
             plugins: self.facts.clone(),
-            credentials: self.credentials.clone(),
+            credentials: self.house.facts.clone(),
             prices: self
                 .prices
                 .as_ref()
@@ -114,45 +207,57 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The digest of the plugin that a reference of a bundle means.
+    fn resolved<'b>(
+        &'b self,
+        folder: &'b Folder,
+        reference: &PluginRef,
+    ) -> anyhow::Result<&'b PluginFact> {
+        Installed::new(&self.facts, folder.lock.as_ref())
+            .resolve(reference)
+            .map_err(|error| anyhow::anyhow!("{error}; {}", error.help()))
+    }
+
     /// The plugin that a reference of a bundle means.
     pub(super) fn plugin(
         &self,
         folder: &Folder,
         reference: &PluginRef,
-    ) -> anyhow::Result<&Arc<Plugin>> {
-        let installed = Installed::new(&self.facts, folder.lock.as_ref());
-        let fact = installed
-            .resolve(reference)
-            .map_err(|error| anyhow::anyhow!("{error}; {}", error.help()))?;
-        let found = self
-            .plugins
-            .iter()
-            .find(|plugin| plugin.digest() == fact.digest);
-        found.context("a plugin that was resolved is installed")
+    ) -> anyhow::Result<Arc<Plugin>> {
+        let digest = self.resolved(folder, reference)?.digest;
+        match &self.shelf {
+            Shelf::Loaded(plugins) => {
+                let found = plugins.iter().find(|plugin| plugin.digest() == digest);
+                found
+                    .cloned()
+                    .context("a plugin that was resolved is installed")
+            }
+            Shelf::Stored(store) => {
+                let bytes = store.blob(&digest)?;
+                Ok(self.runtime.load(&bytes)?)
+            }
+        }
+    }
+
+    /// What each reference of a bundle means, each once.
+    pub(crate) fn pins(&self, folder: &Folder) -> anyhow::Result<BTreeMap<PluginRef, Digest>> {
+        let pin = |step: &pointsman_policy::policy::Step| {
+            let fact = self.resolved(folder, &step.plugin)?;
+            Ok((step.plugin.clone(), fact.digest))
+        };
+        folder.policy.steps.iter().map(pin).collect()
+    }
+
+    /// The digest of a bundle's content: policy, plugins and data.
+    pub(crate) fn content(&self, folder: &Folder) -> anyhow::Result<Digest> {
+        let pins = self.pins(folder)?;
+        Ok(digest::bundle(&folder.policy, &pins, &folder.data_digests()))
     }
 
     /// The digest of the effective policy: floor and bundle, plugins and data.
     pub(crate) fn digest(&self, folder: &Folder, floor: Option<&Folder>) -> anyhow::Result<Digest> {
-        let of = |folder: &Folder| -> anyhow::Result<Digest> {
-            let pin = |step: &pointsman_policy::policy::Step| {
-                Ok((
-                    step.plugin.clone(),
-                    self.plugin(folder, &step.plugin)?.digest(),
-                ))
-            };
-            let plugins = folder
-                .policy
-                .steps
-                .iter()
-                .map(pin)
-                .collect::<anyhow::Result<_>>()?;
-            Ok(digest::bundle(
-                &folder.policy,
-                &plugins,
-                &folder.data_digests(),
-            ))
-        };
-        Ok(digest::effective(floor.map(of).transpose()?, of(folder)?))
+        let floor = floor.map(|floor| self.content(floor)).transpose()?;
+        Ok(digest::effective(floor, self.content(folder)?))
     }
 
     /// Floor and bundle, composed.
@@ -177,7 +282,8 @@ fn literal(endpoint: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-fn fact(plugin: &Plugin) -> PluginFact {
+/// What a loaded plugin says of itself.
+pub(crate) fn fact(plugin: &Plugin) -> PluginFact {
     let info = plugin.info();
     PluginFact {
         name: info.name.clone(),
@@ -190,7 +296,7 @@ fn fact(plugin: &Plugin) -> PluginFact {
 }
 
 /// The `.wasm` files of a folder by name; a folder that is not there has none.
-fn components(folder: &std::path::Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
+pub(crate) fn components(folder: &std::path::Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

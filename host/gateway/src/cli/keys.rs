@@ -1,38 +1,21 @@
-//! `pointsman tenant` and `pointsman key`: the tenants file of this node.
+//! `pointsman key`: virtual keys, shown once when they are made.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Subcommand;
+use pointsman_control::api::{KeyMade, KeyView, KeyWanted, RotateWanted};
 
-use super::{Place, say};
-use crate::node::Settings;
-use crate::tenants::{self, KeyEntry, TenantEntry};
-
-#[derive(Subcommand)]
-pub(crate) enum TenantCommand {
-    /// Add a tenant, or change its policy
-    #[command(after_help = "Example:\n  pointsman tenant add demo --policy quickstart")]
-    Add {
-        /// The tenant's id
-        id: String,
-        /// The policy that applies to its requests
-        #[arg(long)]
-        policy: String,
-    },
-    /// List tenants
-    List {
-        /// Print JSON, a line each
-        #[arg(long)]
-        json: bool,
-    },
-}
+use super::backend::Backend;
+use super::bounds::{Bounds, shown};
+use super::{Place, say, say_json, utc};
+use crate::tenants;
 
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key; it is shown once, only its keyed hash is stored
     #[command(
-        after_help = "Examples:\n  pointsman key create --tenant demo\n  pointsman key create --tenant demo --scope models --expires-in-s 3600 --json"
+        after_help = "Examples:\n  pointsman key create --tenant demo\n  pointsman key create --tenant demo --scope models --expires-in-s 3600 --json\n  pointsman key create --tenant demo --concurrent 2 --budget day=0.50"
     )]
     Create {
         /// Who pays, and whose policy applies
@@ -42,8 +25,24 @@ pub(crate) enum KeyCommand {
         #[arg(long = "scope", value_name = "SCOPE", value_parser = tenants::SCOPES, default_values_t = tenants::default_scopes())]
         scopes: Vec<String>,
         /// Seconds until it expires
-        #[arg(long)]
+        #[arg(long, value_name = "SECONDS")]
         expires_in_s: Option<u64>,
+        #[command(flatten)]
+        bounds: Bounds,
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a key that takes over from another, which is taken for some time yet
+    #[command(
+        after_help = "Examples:\n  pointsman key rotate key-3097d9c4c3e9\n  pointsman key rotate key-3097d9c4c3e9 --overlap-s 3600 --json"
+    )]
+    Rotate {
+        /// The id of the key that is replaced (not the key)
+        id: String,
+        /// Seconds for which both are taken [default: a day]
+        #[arg(long, value_name = "SECONDS")]
+        overlap_s: Option<u64>,
         /// Print JSON, a line each
         #[arg(long)]
         json: bool,
@@ -52,134 +51,117 @@ pub(crate) enum KeyCommand {
     Revoke {
         /// The key's id (not the key)
         id: String,
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
     },
     /// List keys; the keys themselves cannot be shown again
     List {
+        /// Of this tenant alone
+        #[arg(long)]
+        tenant: Option<String>,
         /// Print JSON, a line each
         #[arg(long)]
         json: bool,
     },
 }
 
-pub(crate) fn tenant(place: &Place, command: TenantCommand) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(place.file().as_deref())?;
-    let path = settings.tenants_file();
-    let _others_wait = tenants::lock(&path)?;
-    let mut file = tenants::read(&path)?;
-    match command {
-        TenantCommand::Add { id, policy } => {
-            require_policy(&settings, &policy)?;
-            match file.tenants.iter_mut().find(|tenant| tenant.id == id) {
-                Some(known) => known.policy.clone_from(&policy),
-                None => file.tenants.push(TenantEntry {
-                    id: id.clone(),
-                    policy: policy.clone(),
-                }),
-            }
-            tenants::write(&path, &file)?;
-            say(format!(
-                "tenant {id} uses policy {policy}; next: pointsman key create --tenant {id}\n(a gateway that runs and has not served this policy yet needs a restart)"
-            ));
-        }
-        TenantCommand::List { json } if json => say(serde_json::to_string(&file.tenants)?),
-        TenantCommand::List { .. } => {
-            for tenant in &file.tenants {
-                say(format!("{}  {}", tenant.id, tenant.policy));
-            }
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A policy that is not there would be found out by the first request; here its name can still be mended.
-fn require_policy(settings: &Settings, policy: &str) -> anyhow::Result<()> {
-    let folder = settings.policies();
-    if folder.join(policy).join("policy.toml").is_file() {
-        return Ok(());
-    }
-    let bundles = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = bundles
-        .filter(|bundle| bundle.path().join("policy.toml").is_file())
-        .filter_map(|bundle| bundle.file_name().into_string().ok())
-        .collect();
-    names.sort_unstable();
-    bail!(
-        "there is no policy `{policy}` in {}; there are: {}",
-        folder.display(),
-        names.join(", ")
-    );
-}
-
-pub(crate) fn key(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(place.file().as_deref())?;
-    let path = settings.tenants_file();
-    let _others_wait = tenants::lock(&path)?;
-    let mut file = tenants::read(&path)?;
+pub(crate) fn run(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode> {
+    let backend = Backend::open(place)?;
     match command {
         KeyCommand::Create {
             tenant,
             scopes,
             expires_in_s,
+            bounds,
             json,
         } => {
-            if !file.tenants.iter().any(|known| known.id == tenant) {
-                bail!(
-                    "no tenant `{tenant}`; add it first: pointsman tenant add {tenant} --policy quickstart"
-                );
-            }
-            let mut secret = [0u8; 32];
-            getrandom::fill(&mut secret).context("the operating system gives no random bytes")?;
-            let key = format!("pm-{}", hex::encode(secret));
-            let id = format!("key-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
-            let pepper = settings.pepper()?;
-            let expires_ms = expires_in_s.map(|seconds| {
-                crate::pipeline::epoch_ms().saturating_add(seconds.saturating_mul(1000))
-            });
-            let hash = tenants::hash_key(&pepper, &key);
-            file.keys.push(KeyEntry {
-                id: id.clone(),
-                tenant: tenant.clone(),
-                hash,
+            let mut wanted = KeyWanted {
                 scopes,
-                revoked: false,
-                expires_ms,
-            });
-            tenants::write(&path, &file)?;
+                expires_in_s,
+                ..KeyWanted::default()
+            };
+            bounds.apply(&mut wanted.limits, &mut wanted.budgets);
+            let made = backend.create_key(&tenant, wanted)?;
+            told(&made, json, "")?;
+        }
+        KeyCommand::Rotate {
+            id,
+            overlap_s,
+            json,
+        } => {
+            let key = named(&backend, &id)?;
+            let wanted = RotateWanted { overlap_s };
+            let made = backend.rotate_key(&key.tenant, &id, wanted)?;
+            let old = named(&backend, &id)?;
+            let until = old
+                .expires_ms
+                .map_or_else(String::new, |at| format!("; {id} is taken until {}", utc(at)));
+            told(&made, json, &until)?;
+        }
+        KeyCommand::Revoke { id, json } => {
+            let key = named(&backend, &id)?;
+            backend.revoke_key(&key.tenant, &id)?;
             if json {
-                say(serde_json::json!({ "id": id, "tenant": tenant, "key": key }));
+                say_json(&serde_json::json!({ "id": id, "tenant": key.tenant, "state": "revoked" }))?;
             } else {
                 say(format!(
-                    "{key}\n\n{id} for tenant {tenant}; shown once, so keep it now"
+                    "{id} of tenant {} is revoked; no request with it begins any more{}",
+                    key.tenant,
+                    backend.note()
                 ));
             }
         }
-        KeyCommand::Revoke { id } => {
-            let Some(entry) = file.keys.iter_mut().find(|key| key.id == id) else {
-                bail!("no key with id `{id}`; see: pointsman key list");
-            };
-            entry.revoked = true;
-            tenants::write(&path, &file)?;
-            say(format!(
-                "{id} is revoked; a running gateway refuses it within a second"
-            ));
-        }
-        KeyCommand::List { json } if json => {
-            let shown = file.keys.iter().map(|key| {
-                serde_json::json!({ "id": key.id, "tenant": key.tenant, "scopes": key.scopes, "revoked": key.revoked, "expires_ms": key.expires_ms })
-            });
-            say(serde_json::Value::Array(shown.collect()));
-        }
-        KeyCommand::List { .. } => {
-            for key in &file.keys {
-                let state = if key.revoked { "revoked" } else { "live" };
-                say(format!(
-                    "{}  {}  {}  {state}",
-                    key.id,
-                    key.tenant,
-                    key.scopes.join(",")
-                ));
+        KeyCommand::List { tenant, json } => {
+            let keys = backend.keys(tenant.as_deref())?;
+            if json {
+                say_json(&keys)?;
+            } else {
+                keys.iter().for_each(|key| say(line(key)));
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn named(backend: &Backend, id: &str) -> anyhow::Result<KeyView> {
+    match backend.keys(None)?.into_iter().find(|key| key.id == id) {
+        Some(key) => Ok(key),
+        None => bail!("no key with id `{id}`; see: pointsman key list"),
+    }
+}
+
+/// The secret, this once.
+fn told(made: &KeyMade, json: bool, more: &str) -> anyhow::Result<()> {
+    let (key, Some(secret)) = (&made.key, &made.secret) else {
+        bail!(
+            "{id} was made, but the connection was cut before it was shown; revoke it (pointsman key revoke {id}) and make another",
+            id = made.key.id
+        );
+    };
+    if json {
+        return say_json(&serde_json::json!({
+            "id": key.id, "tenant": key.tenant, "key": secret, "scopes": key.scopes, "expires-ms": key.expires_ms,
+        }));
+    }
+    say(format!(
+        "{secret}\n\n{} for tenant {}; shown once, so keep it now{more}",
+        key.id, key.tenant
+    ));
+    Ok(())
+}
+
+fn line(key: &KeyView) -> String {
+    let expires = match (key.state.as_str(), key.expires_ms) {
+        ("live", Some(at)) => format!("  until {}", utc(at)),
+        _ => String::new(),
+    };
+    format!(
+        "{}  {}  {}  {}  {}{expires}",
+        key.id,
+        key.tenant,
+        key.scopes.join(","),
+        key.state,
+        shown(&key.limits, &key.budgets)
+    )
 }

@@ -1,4 +1,4 @@
-//! `pointsman plugin new|build|test|inspect`: from nothing to a component that the gateway runs.
+//! `pointsman plugin new|build|test|inspect|push|list`: from nothing to a component that the gateway runs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use pointsman_plugin::{
 };
 use serde_json::Value as Json;
 
-use super::say;
+use super::{Place, components, say};
 
 const NO_CARGO: &str = "cannot run cargo; install it from https://rustup.rs";
 /// Crate names that are taken: a plugin depends on them, or the language has them.
@@ -75,9 +75,27 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Push components to the server; the same bytes are the same plugin
+    #[command(
+        after_help = "Examples:\n  pointsman plugin push target/plugins/my-router.wasm\n  pointsman plugin push guard-pii route-cheapest --json"
+    )]
+    Push {
+        /// Components, or names of those in the folder of plugins
+        #[arg(required = true, value_name = "FILE|NAME")]
+        components: Vec<String>,
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the plugins that the server has
+    List {
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-pub(crate) fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(place: &Place, command: PluginCommand) -> anyhow::Result<ExitCode> {
     match command {
         PluginCommand::New {
             name,
@@ -92,6 +110,8 @@ pub(crate) fn run(command: PluginCommand) -> anyhow::Result<ExitCode> {
         }
         PluginCommand::Test { folder } => test(&folder),
         PluginCommand::Inspect { file, json } => inspect(&file, json),
+        PluginCommand::Push { components, json } => components::push(place, &components, json),
+        PluginCommand::List { json } => components::list(place, json),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pointsman_domain::decision::{AttemptRecord, Closed, Opened, StepRecord};
+use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine};
 use pointsman_domain::{ErrorKind, Picos};
 
@@ -43,6 +43,9 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
             line(&mut out, "", "the request ended here");
             break;
         }
+        if Some(phase) == told_again(closed) {
+            break;
+        }
     }
     let Some(closed) = closed else {
         line(
@@ -52,24 +55,8 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
         );
         return out;
     };
-    if closed.attempts.is_empty() {
-        line(&mut out, "execute", "nothing was tried");
-    }
-    for told in &closed.attempts {
-        attempt(&mut out, told);
-    }
-    for phase in ["guard-response", "account"] {
-        let steps: Vec<_> = closed
-            .steps
-            .iter()
-            .filter(|step| step.phase == phase)
-            .collect();
-        if steps.is_empty() {
-            line(&mut out, phase, "no step ran");
-        }
-        for told in steps {
-            step(&mut out, told);
-        }
+    if told_again(Some(closed)).is_none() {
+        executed(&mut out, closed);
     }
     for cost in &closed.cost {
         line(&mut out, "", &cost_line(cost));
@@ -92,6 +79,38 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
         &format!("response {digest} ({} bytes)", closed.response_bytes),
     );
     out
+}
+
+/// The phase that an earlier answer was told again in, where one was.
+fn told_again(closed: Option<&Closed>) -> Option<&'static str> {
+    match closed?.cache? {
+        CacheUse::Replay => Some("parse"),
+        CacheUse::Hit | CacheUse::Coalesced => Some("cache"),
+        CacheUse::Miss | CacheUse::Bypass => None,
+    }
+}
+
+/// Attempts, and the steps after them.
+fn executed(out: &mut String, closed: &Closed) {
+    if closed.attempts.is_empty() {
+        line(out, "execute", "nothing was tried");
+    }
+    for told in &closed.attempts {
+        attempt(out, told);
+    }
+    for phase in ["guard-response", "account"] {
+        let steps: Vec<_> = closed
+            .steps
+            .iter()
+            .filter(|step| step.phase == phase)
+            .collect();
+        if steps.is_empty() {
+            line(out, phase, "no step ran");
+        }
+        for told in steps {
+            step(out, told);
+        }
+    }
 }
 
 fn head(out: &mut String, opened: &Opened, closed: Option<&Closed>) {
@@ -151,6 +170,8 @@ fn last_phase(opened: &Opened, closed: Option<&Closed>) -> &'static str {
     match stopped {
         Some(phase) => phase,
         None if opened.conversation.is_empty() => "parse",
+        // Waited for an equal request until its deadline.
+        None if opened.plan.is_none() && is(&[ErrorKind::UpstreamTimeout]) => "cache",
         None => "",
     }
 }
@@ -169,10 +190,18 @@ fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) 
             }
             _ => "let through".to_owned(),
         },
-        "parse" => format!(
-            "{} {}, request {}",
-            opened.dialect, opened.endpoint, opened.request_digest
-        ),
+        "parse" => {
+            let again = match closed.and_then(|closed| closed.cache) {
+                Some(CacheUse::Replay) => {
+                    "; its `Idempotency-Key` was answered before: that answer was told again, nothing was tried or charged"
+                }
+                _ => "",
+            };
+            format!(
+                "{} {}, request {}{again}",
+                opened.dialect, opened.endpoint, opened.request_digest
+            )
+        }
         "select" if opened.conversation.is_empty() => {
             format!("model `{}` is not offered", opened.model)
         }
@@ -181,7 +210,7 @@ fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) 
             opened.model, opened.conversation
         ),
         "split" if let Some(variant) = &opened.variant => format!("variant {variant}"),
-        "cache" => "off".to_owned(),
+        "cache" => cache_use(closed),
         "route" if let Some(plan) = &opened.plan => {
             let targets: Vec<_> = plan
                 .attempts
@@ -195,6 +224,24 @@ fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) 
         _ => return None,
     };
     Some(told)
+}
+
+fn cache_use(closed: Option<&Closed>) -> String {
+    let Some(told) = closed.and_then(|closed| closed.cache) else {
+        return "off".to_owned();
+    };
+    match told {
+        CacheUse::Miss => "miss: no answer to an equal request was there",
+        CacheUse::Bypass => "bypassed, as the caller asked",
+        CacheUse::Hit => {
+            "hit: the kept answer to an equal request was told again, nothing was tried or charged"
+        }
+        CacheUse::Coalesced => {
+            "coalesced: an equal request was under way and its answer served both, nothing was tried or charged"
+        }
+        CacheUse::Replay => "not asked",
+    }
+    .to_owned()
 }
 
 fn line(out: &mut String, phase: &str, text: &str) {

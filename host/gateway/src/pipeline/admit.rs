@@ -1,5 +1,6 @@
 //! The cheap phases before any plugin: authenticate, pin, gate, parse, select.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -18,27 +19,28 @@ impl Exchange {
     /// Key → tenant and scopes, from headers alone.
     pub(super) fn authenticate(&mut self, parts: &Parts) -> Result<(), GatewayError> {
         parts.uri.path().clone_into(&mut self.endpoint);
-        self.principal = Some(self.worker.tenants.authenticate(
-            &parts.headers,
-            "chat",
-            self.at_ms,
-        )?);
+        let (pepper, at_ms) = (&self.worker.pepper, self.at_ms);
+        let principal = self
+            .snapshot
+            .authenticate(pepper, &parts.headers, "chat", at_ms)?;
+        self.observed.tag.of_tenant(&principal.tenant);
+        self.principal = Some(principal);
         Ok(())
     }
 
-    /// Takes the snapshot once; it is held to the last byte.
+    /// The tenant's part of the snapshot, which is held to the last byte.
     pub(super) fn pin(&mut self) -> Result<(), GatewayError> {
-        let snapshot = self.worker.snapshot.load_full();
         let principal = self.principal.as_ref().expect("`authenticate` ran before");
-        self.policy = Some(snapshot.policy_of(principal)?);
-        self.snapshot = Some(snapshot);
+        let policy = self.snapshot.policy_of(principal)?;
+        self.observed.tag.of_policy(&policy.name, policy.version);
+        self.policy = Some(policy);
         Ok(())
     }
 
     /// Refuses before anything expensive.
     pub(super) fn gate(&mut self) -> Result<(), GatewayError> {
         self.in_flight = Some(self.worker.admit()?);
-        Ok(())
+        self.admit()
     }
 
     /// Bounded read, one parse; the original bytes are kept.
@@ -118,10 +120,14 @@ impl Exchange {
             key: &principal.key,
             endpoint: &self.endpoint,
             headers: &parts.headers,
-            pepper: self.worker.tenants.pepper(),
+            pepper: &self.worker.pepper,
         };
-        let decided =
+        let mut decided =
             Deliberation::select(self.id.clone(), self.at_ms, self.policy(), chat, &caller)?;
+        if let Some(left) = self.money_left() {
+            let view = Arc::make_mut(&mut decided.view);
+            view.set_field("budget-left-pico-usd", left);
+        }
         self.decided = Some(decided);
         Ok(())
     }

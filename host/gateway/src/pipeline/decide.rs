@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pointsman_domain::decision::StepRecord;
 use pointsman_domain::plan::{CandidatePool, Plan, PlannedAttempt};
 use pointsman_domain::request::{Edit, Verdict};
-use pointsman_domain::usage::{Amount, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
+use pointsman_domain::usage::{Amount, CostLine, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
 use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
 use pointsman_plugin::{CallStats, PluginError, StepFailure};
 use pointsman_policy::policy::{OnFault, Phase};
@@ -390,6 +390,8 @@ impl Deliberation {
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         let usages = self.planned_usages();
+        let tokens = |usage: &Usage| usage.meters.iter().map(|meter| meter.quantity).sum();
+        self.worst.tokens = usages.iter().map(tokens).max().unwrap_or(0);
         for step in policy.steps(Phase::Account) {
             if !self.applies(step) {
                 continue;
@@ -399,16 +401,7 @@ impl Deliberation {
             drop(call);
             match ran.result {
                 Ok(lines) => {
-                    let mut by_attempt = vec![Picos(0); usages.len()];
-                    for line in &lines {
-                        if let (Amount::Exact(picos) | Amount::Estimated(picos), Some(sum)) =
-                            (line.amount, by_attempt.get_mut(line.attempt as usize))
-                        {
-                            *sum += picos;
-                        }
-                    }
-                    // Attempts before the commit point may all be billed, so the reservation is their sum.
-                    let reserved: Picos = by_attempt.into_iter().sum();
+                    let reserved = self.worst_of(&usages, &lines);
                     let mut record = super::decide::ran(
                         step,
                         &ran.stats,
@@ -431,6 +424,26 @@ impl Deliberation {
             }
         }
         Ok(())
+    }
+
+    /// What all tries that there may be can cost, and whether that is the whole.
+    fn worst_of(&mut self, usages: &[Usage], lines: &[CostLine]) -> Picos {
+        let mut costs = vec![Picos(0); usages.len()];
+        let mut spoken_of = vec![false; usages.len()];
+        self.worst.unpriced = false;
+        for line in lines {
+            let Some(cost) = costs.get_mut(line.attempt as usize) else {
+                continue;
+            };
+            spoken_of[line.attempt as usize] = true;
+            match line.amount {
+                Amount::Exact(picos) | Amount::Estimated(picos) => *cost += picos,
+                Amount::Unpriced => self.worst.unpriced = true,
+            }
+        }
+        self.worst.unpriced |= spoken_of.contains(&false);
+        let plan = self.plan.as_ref().expect("`route` ran before");
+        attempts::Bounds::of(plan, &self.policy.execute).dearest(&costs)
     }
 
     /// What an answer used: the provider's own count, else an estimate that says so.

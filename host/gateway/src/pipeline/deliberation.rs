@@ -40,6 +40,24 @@ pub(super) struct Caller<'a> {
     pub(super) pepper: &'a [u8],
 }
 
+/// What a request may come to, beside its cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worst {
+    /// Tokens in and out of its dearest attempt.
+    pub(super) tokens: u64,
+    /// Whether some of it has no price that is known.
+    pub(super) unpriced: bool,
+}
+
+impl Default for Worst {
+    fn default() -> Self {
+        Self {
+            tokens: 0,
+            unpriced: true,
+        }
+    }
+}
+
 /// One request under decision.
 pub(super) struct Deliberation {
     pub(super) id: RequestId,
@@ -59,6 +77,7 @@ pub(super) struct Deliberation {
     pub(super) variant: Option<String>,
     pub(super) plan: Option<Plan>,
     pub(super) reserved: Option<Picos>,
+    pub(super) worst: Worst,
     pub(super) usages: Vec<Usage>,
     pub(super) cost: Vec<CostLine>,
 }
@@ -110,6 +129,7 @@ impl Deliberation {
             variant: None,
             plan: None,
             reserved: None,
+            worst: Worst::default(),
             usages: Vec::new(),
             cost: Vec::new(),
         })

@@ -7,15 +7,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use pointsman_domain::decision::{AttemptRecord, Closed, Opened, Outcome, Record};
+use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, Outcome, Record};
 use pointsman_domain::usage::Amount;
-use pointsman_domain::{Digest, ErrorKind, GatewayError, Picos, Reason, RequestId};
+use pointsman_domain::{Digest, ErrorKind, GatewayError, Reason, RequestId};
+use pointsman_telemetry::Ended;
 use pointsman_wire::openai;
 use sha2::{Digest as _, Sha256};
 
 use super::Stop;
 use super::account;
+use super::cache::Keeping;
 use super::deliberation::Deliberation;
+use super::observe::{Observed, tag};
+use super::timeline::{Phase, Timeline};
+use crate::meters::{Admission, Reservation};
 use crate::reply::Reply;
 use crate::snapshot::{PolicyLive, Snapshot};
 use crate::tenants::Principal;
@@ -26,13 +31,19 @@ pub(crate) struct Exchange {
     pub(super) worker: Rc<Worker>,
     pub(super) reply: Reply,
     pub(super) started: Instant,
+    pub(super) timeline: Timeline,
+    pub(super) observed: Observed,
     pub(super) id: RequestId,
     pub(super) at_ms: u64,
     pub(super) principal: Option<Principal>,
-    /// Pinned: held to the last byte, whatever is published meanwhile.
-    pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// Taken once and held to the last byte, whatever is published meanwhile.
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) policy: Option<Arc<PolicyLive>>,
     pub(super) in_flight: Option<InFlight>,
+    /// Held to the end of the request.
+    pub(super) admission: Option<Admission>,
+    /// Settled by the `closed` record.
+    pub(super) reservation: Option<Reservation>,
     pub(super) body_room: Option<BodyRoom>,
     pub(super) endpoint: String,
     /// Between `parse` and `select`.
@@ -47,6 +58,9 @@ pub(crate) struct Exchange {
     pub(super) answered_by: Option<String>,
     /// Why the answer ended early, where a guard, or the release of what it guards, ended it.
     pub(super) cut: Option<Reason>,
+    /// What the cache, or an idempotency key, had to do with the answer.
+    pub(super) cache_use: Option<CacheUse>,
+    pub(super) keeping: Keeping,
     pub(super) ttft_us: Option<u64>,
     pub(super) response_hash: Sha256,
     pub(super) response_bytes: u64,
@@ -58,17 +72,24 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(worker: Rc<Worker>, reply: Reply) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, reply: Reply, headers: &HeaderMap) -> Self {
+        let started = Instant::now();
+        let id = RequestId(uuid::Uuid::now_v7().to_string());
+        let tag = tag(&id.0, headers, worker.telling.sampler);
         Self {
+            snapshot: worker.serving.load(),
             worker,
             reply,
-            started: Instant::now(),
-            id: RequestId(uuid::Uuid::now_v7().to_string()),
+            started,
+            timeline: Timeline::new(started),
+            observed: Observed::new(tag),
+            id,
             at_ms: epoch_ms(),
             principal: None,
-            snapshot: None,
             policy: None,
             in_flight: None,
+            admission: None,
+            reservation: None,
             body_room: None,
             endpoint: String::new(),
             chat: None,
@@ -80,6 +101,8 @@ impl Exchange {
             attempts: Vec::new(),
             answered_by: None,
             cut: None,
+            cache_use: None,
+            keeping: Keeping::default(),
             ttft_us: None,
             response_hash: Sha256::new(),
             response_bytes: 0,
@@ -87,6 +110,11 @@ impl Exchange {
             answer_head: None,
             status: 0,
         }
+    }
+
+    /// The number of the snapshot that serves this request.
+    pub(crate) fn generation(&self) -> u64 {
+        self.snapshot.generation()
     }
 
     pub(super) fn elapsed_us(&self) -> u64 {
@@ -121,12 +149,14 @@ impl Exchange {
     /// Worst-case cost; then `opened`, durable before any upstream byte.
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
         self.decided().reserve().await?;
+        self.set_aside()?;
         Ok(self.open_record()?)
     }
 
     /// Prices what was used.
     pub(super) async fn account(&mut self) {
         if let Some(decided) = &mut self.decided {
+            self.timeline.enter(Phase::Account);
             decided.account().await;
         }
     }
@@ -150,6 +180,15 @@ impl Exchange {
         if let Some(target) = target {
             put("x-pointsman-target", target);
         }
+        match self.cache_use {
+            None => {}
+            Some(CacheUse::Miss) => put("x-pointsman-cache", "miss"),
+            Some(CacheUse::Hit) => put("x-pointsman-cache", "hit"),
+            Some(CacheUse::Coalesced) => put("x-pointsman-cache", "coalesced"),
+            Some(CacheUse::Bypass) => put("x-pointsman-cache", "bypass"),
+            Some(CacheUse::Replay) => put("idempotent-replayed", "true"),
+        }
+        self.rate_headers(&mut headers);
         headers
     }
 
@@ -157,6 +196,7 @@ impl Exchange {
     pub(super) fn released(&mut self, bytes: &[u8]) {
         self.response_hash.update(bytes);
         self.response_bytes += bytes.len() as u64;
+        self.keeping.push(bytes);
     }
 
     /// Writes `opened`, once.
@@ -170,8 +210,8 @@ impl Exchange {
         let mut opened = Opened {
             id: self.id.clone(),
             at_ms: self.at_ms,
-            tenant: principal.tenant.clone(),
-            key: principal.key.clone(),
+            tenant: principal.tenant.to_string(),
+            key: principal.key.to_string(),
             dialect: "openai-chat".to_owned(),
             endpoint: self.endpoint.clone(),
             model: self.model.clone(),
@@ -187,8 +227,8 @@ impl Exchange {
             variant: None,
             plan: None,
             reserved_pico_usd: None,
-            budgets: Vec::new(),
-            phases: Vec::new(),
+            budgets: self.windows(),
+            phases: self.timeline.take(),
         };
         if let Some(decided) = &mut self.decided {
             opened.conversation.clone_from(&decided.conversation);
@@ -199,13 +239,21 @@ impl Exchange {
             opened.reserved_pico_usd = decided.reserved;
         }
         self.worker.metrics.opened(&opened);
-        self.worker.append(&Record::Opened(Box::new(opened)))?;
+        let record = Record::Opened(Box::new(opened));
+        self.worker.append(&record)?;
         self.opened = true;
+        if let Some(reservation) = &mut self.reservation {
+            reservation.bind();
+        }
+        if let Record::Opened(opened) = record {
+            self.observed.opened(opened);
+        }
         Ok(())
     }
 
     /// Writes `closed` (and `opened`, where a phase before `reserve` refused).
     pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) {
+        self.timeline.enter(Phase::Record);
         let (later_steps, cost) = match &mut self.decided {
             Some(decided) => (
                 std::mem::take(&mut decided.later_steps),
@@ -223,27 +271,32 @@ impl Exchange {
             (_, Some(error)) if !self.reply.started() => error.http_status(),
             (_, Some(_) | None) => 200,
         };
-        self.worker.metrics.request(
+        self.worker.metrics.request(&Ended {
+            tenant: self.principal.as_ref().map(|known| &*known.tenant),
+            policy: self.policy.as_ref().map(|policy| policy.name.as_str()),
             outcome,
-            self.status,
-            self.principal.as_ref().map(|p| p.tenant.as_str()),
-        );
+            status: self.status,
+            code: error.map(|error| error.kind.code()),
+        });
         let Some(tenant) = self
             .principal
             .as_ref()
-            .map(|principal| principal.tenant.clone())
+            .map(|principal| principal.tenant.to_string())
         else {
-            return;
+            return self.observe_unrecorded(outcome, error);
         };
         // The log's last room belongs to the requests that it admitted.
         let is_shut_out = error.is_some_and(|error| error.kind == ErrorKind::AuditUnavailable);
         if self.policy.is_none() || (is_shut_out && !self.opened) {
-            return;
+            return self.observe_unrecorded(outcome, error);
         }
         if let Err(error) = self.open_record() {
-            tracing::error!(request = %self.id, error = %error, "decision could not be opened");
+            tracing::error!(error = %error, "decision could not be opened");
             return;
         }
+        let phases = self.timeline.take();
+        let used = self.used_tokens();
+        let charged = self.charge(&cost);
         let closed = Closed {
             id: self.id.clone(),
             at_ms: epoch_ms(),
@@ -275,16 +328,26 @@ impl Exchange {
             key: self
                 .principal
                 .as_ref()
-                .map(|principal| principal.key.clone())
+                .map(|principal| principal.key.to_string())
                 .unwrap_or_default(),
-            charged_pico_usd: Picos(0),
-            budgets: Vec::new(),
-            cache: None,
-            phases: Vec::new(),
+            charged_pico_usd: charged,
+            budgets: self.windows(),
+            cache: self.cache_use,
+            phases,
         };
         self.worker.metrics.closed(&closed);
-        if let Err(error) = self.worker.append(&Record::Closed(Box::new(closed))) {
-            tracing::error!(request = %self.id, error = %error, "decision could not be closed");
+        let record = Record::Closed(Box::new(closed));
+        let reservation = self.reservation.take();
+        match (self.worker.append(&record), reservation) {
+            (Ok(()), Some(reservation)) => reservation.settle(charged, used),
+            (Ok(()), None) => {}
+            // Dropped unsettled, the reservation is charged whole, as the next start will find it.
+            (Err(append), _) => {
+                tracing::error!(error = %append, "decision could not be closed");
+            }
+        }
+        if let Record::Closed(closed) = record {
+            self.observe(closed, error);
         }
     }
 

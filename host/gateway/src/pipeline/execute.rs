@@ -12,6 +12,7 @@ use pointsman_wire::openai::{self, TargetBody};
 use pointsman_wire::release::{Release, Summary};
 
 use super::guards::Guards;
+use super::timeline::Phase;
 use super::{Exchange, Stop};
 use crate::limits;
 use crate::reply::Reply;
@@ -62,7 +63,9 @@ impl Exchange {
     pub(super) async fn execute(&mut self) -> Result<Outcome, Stop> {
         let policy = self.policy();
         let plan = self.decided().plan.clone().expect("`route` ran before");
-        let mut attempts = Attempts::new(&plan, policy.execute.clone(), self.now_ms());
+        let mut settings = policy.execute.clone();
+        settings.deadline_ms = settings.deadline_ms.saturating_sub(self.keeping.waited_ms);
+        let mut attempts = Attempts::new(&plan, settings, self.now_ms());
         let mut retry_after_ms: Option<u64> = None;
         // Who left while it was decided costs no attempt.
         or_gone(&mut self.reply, std::future::ready(())).await?;
@@ -101,6 +104,7 @@ impl Exchange {
             model: model.to_owned(),
             ..AttemptRecord::default()
         });
+        self.observed.attempt(began_us, target);
         let flight = target.health.begin(self.worker.monotonic_ms());
         let result = self.try_target(attempt, target, model, began_us).await;
         let total_us = self.elapsed_us() - began_us;
@@ -167,7 +171,7 @@ impl Exchange {
         let outgoing = Outgoing {
             endpoint: &target.endpoint,
             path: "/chat/completions",
-            headers: vec![("x-pointsman-request-id".to_owned(), self.id.0.clone())],
+            headers: self.outgoing_headers(),
             body,
             credential: target.credential.as_deref(),
             tenant: &tenant,
@@ -267,7 +271,9 @@ impl Exchange {
         let steps_before = decided.later_steps.len();
         let shape = decided.shape();
         let status = answer.status.as_u16();
-        let (mut guards, mut release) = decided
+        self.timeline.inside(Phase::GuardResponse);
+        let (mut guards, mut release) = self
+            .decided()
             .begin_answer(attempt.index, &target.name, status, shape)
             .await;
         let flow = if self.streaming {
@@ -283,12 +289,16 @@ impl Exchange {
         } else {
             drop(answer);
         }
+        self.timeline.inside(Phase::GuardResponse);
         let committed = self.reply.started() || matches!(flow, Ok(None));
         let summary = release.summary();
+        self.observed.answered(summary);
         if committed {
             let cut = summary.cut.as_ref();
             self.cut = cut.map(|cut| guards.recordable(&cut.reason));
             self.answered_by = Some(target.name.clone());
+            let choices = self.decided().chat.n() as usize;
+            self.keeping.is_complete = summary.finish_reasons.len() >= choices;
         }
         if matches!(flow, Ok(Some(_))) && summary.meters.is_empty() && !summary.saw_content {
             // The provider said nothing and told no usage: nothing is known to have been billed.

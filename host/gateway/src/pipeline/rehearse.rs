@@ -108,6 +108,7 @@ async fn phases(
     decided.classify().await?;
     decided.guard_request().await?;
     decided.split().await?;
+    decided.narrow();
     let mut pool = decided.pool(0);
     overlay(&mut pool, &case.inputs.pool);
     decided.route(Arc::new(pool)).await?;

@@ -9,8 +9,10 @@ use crate::nearest::nearest;
 
 const PREFIX: &str = "POINTSMAN_";
 /// Variables of ours that are no keys.
-const NO_KEYS: [&str; 4] = [
+const NO_KEYS: [&str; 6] = [
+    "POINTSMAN_ADMIN_TOKEN",
     "POINTSMAN_CONFIG",
+    "POINTSMAN_CONTROL_URL",
     "POINTSMAN_LOG",
     "POINTSMAN_MODEL",
     "POINTSMAN_SDK",
@@ -43,6 +45,7 @@ pub enum OverrideError {
 enum Kind {
     Text,
     Integer,
+    Number,
     Flag,
     /// Separated by commas.
     Texts,
@@ -125,6 +128,11 @@ impl Kind {
                 .parse::<i64>()
                 .map(Value::from)
                 .map_err(|_| "not a whole number"),
+            Self::Number => text
+                .trim()
+                .parse::<f64>()
+                .map(Value::from)
+                .map_err(|_| "not a number"),
             Self::Flag => text
                 .trim()
                 .parse::<bool>()
@@ -177,6 +185,7 @@ fn collect(root: &Value, schema: &Value, path: &[String], keys: &mut Vec<Key>) {
     let kind = match type_of(schema) {
         Some("string") => Kind::Text,
         Some("integer") => Kind::Integer,
+        Some("number") => Kind::Number,
         Some("boolean") => Kind::Flag,
         Some("array")
             if schema

@@ -82,7 +82,7 @@ fn an_unknown_key_names_the_nearest() {
        |
      2 | lissten = "127.0.0.1:1"
        | ^^^^^^^
-      help: did you mean `listen`? known here: listen, workers, body-bytes-max, body-timeout-ms, header-timeout-ms, requests-max, client-idle-ms, unread-bytes-max, drain-ms
+      help: did you mean `listen`? known here: listen, workers, body-bytes-max, bodies-bytes-max, body-timeout-ms, header-timeout-ms, requests-max, client-idle-ms, unread-bytes-max, drain-ms, upgrade-ms, tls, http2
     "#);
 }
 
@@ -103,6 +103,27 @@ fn a_plain_secret_is_refused_and_not_repeated() {
     ] {
         let error = read(text).expect_err("refused");
         assert!(!error.contains("1234"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_kept_has_bounds() {
+    let config = read("[cache]\nbytes-max = 0\n[idempotency]\nttl-s = 60\nkeys-max = 1\n");
+    let config = config.expect("a configuration");
+    assert_eq!(config.cache.bytes_max, 0);
+    assert_eq!(
+        (config.idempotency.ttl_s, config.idempotency.keys_max),
+        (60, 1)
+    );
+    assert_eq!(config.idempotency.bytes_max, 64 << 20);
+    for text in [
+        "bytes-max = 1",
+        "entry-bytes-max = 1",
+        "ttl-s = 0",
+        "keys-max = 0",
+    ] {
+        let error = read(&format!("[idempotency]\n{text}\n")).expect_err(text);
+        assert!(error.contains("is out of range"), "{text}: {error}");
     }
 }
 
@@ -131,6 +152,62 @@ fn credentials_are_checked_with_their_place() {
     error: pointsman.toml:4:12: credential[0].origins[0]: an origin is `scheme://host:port` without a path
     error: pointsman.toml:5:1: credential[0].tenants: credential `a` may be used for no tenant; name tenants, or `*` for all
     ");
+}
+
+#[test]
+fn a_collector_and_its_headers_are_checked() {
+    let text = "[telemetry]\notlp = \"collector:4318\"\nservice = \"\"\n\n[telemetry.headers]\n\"a b\" = \"secret://env/A\"\n";
+    let mut findings = read(text).expect("well formed").check();
+    place(&mut findings, "pointsman.toml", text);
+    let all: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert!(
+        all.len() == 3
+            && all[0].contains(":2:1: telemetry.otlp: not an http or https URL")
+            && all[1].contains("telemetry.headers: not a header name")
+            && all[2].contains("telemetry.service: a service has a name"),
+        "{all:#?}"
+    );
+    let good = "[telemetry]\notlp = \"https://collector.example/otlp\"\n[telemetry.headers]\nauthorization = \"secret://env/A\"\n";
+    assert_eq!(read(good).expect("well formed").check(), []);
+    let plain = read("[telemetry.headers]\nauthorization = \"Bearer 1234\"\n");
+    assert!(!plain.expect_err("refused").contains("1234"));
+}
+
+#[test]
+fn a_level_that_is_none_is_refused_instead_of_silencing_all() {
+    let check = |level: &str| {
+        let config = read(&format!("[telemetry]\nlevel = \"{level}\"\n")).expect("well formed");
+        config
+            .check()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    for level in ["info", "WARN", "off", "info,pointsman_upstream=debug"] {
+        assert!(check(level).is_empty(), "{level}");
+    }
+    for level in ["", "inof", "info,", "info,verbose"] {
+        let found = check(level);
+        assert!(
+            found.len() == 1 && found[0].contains("is no level"),
+            "{level}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_share_is_between_none_and_all() {
+    for (text, share) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25)] {
+        let config = read(&format!("[telemetry]\nsample-ratio = {text}\n")).expect("a share");
+        assert!((config.telemetry.sample_ratio - share).abs() < f64::EPSILON);
+        let config = overridden(&[("POINTSMAN_TELEMETRY_SAMPLE_RATIO", text)]).expect("a share");
+        assert!((config.telemetry.sample_ratio - share).abs() < f64::EPSILON);
+    }
+    for text in ["-0.1", "1.5", "nan", "inf"] {
+        let error = read(&format!("[telemetry]\nsample-ratio = {text}\n")).expect_err("refused");
+        assert!(error.contains("a number from 0 to 1"), "{error}");
+        assert!(overridden(&[("POINTSMAN_TELEMETRY_SAMPLE_RATIO", text)]).is_err());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{CacheMode, Instances, Kind, OnFault, Phase, Policy, TargetKind};
+use super::{Cache, CacheMode, Instances, Kind, OnFault, Phase, Policy, Scope, TargetKind};
 
 const WHOLE: &str = r#"
 format = 1
@@ -51,9 +51,15 @@ attempts-max = 2
 retry-on = ["connect"]
 
 [cache]
-mode = "off"
+mode = "exact"
+ttl-s = 60
+entry-bytes-max = 65_536
+
+[limits]
+scopes = ["key", "tenant"]
 
 [budget]
+scope = "tenant"
 on-unpriced = "count"
 
 [audit]
@@ -83,7 +89,16 @@ fn every_key_is_read() {
     assert_eq!(step.plugin.to_string(), "account-tokens@0.1");
     assert_eq!(step.limits.fuel, Some(50_000_000));
     assert_eq!(policy.execute.deadline_ms, 120_000);
-    assert_eq!(policy.cache.mode, CacheMode::Off);
+    let scopes = policy.limits.as_ref().map(|limits| &limits.scopes[..]);
+    assert_eq!(scopes, Some(&[Scope::Key, Scope::Tenant][..]));
+    assert_eq!(policy.budget.scope, Some(Scope::Tenant));
+    let cache = Cache {
+        mode: CacheMode::Exact,
+        ttl_s: 60,
+        entry_bytes_max: 65_536,
+    };
+    assert_eq!(policy.cache, cache);
+    assert_eq!(Cache::default().mode, CacheMode::Off);
 }
 
 #[test]
@@ -130,9 +145,19 @@ fn an_unknown_key_is_refused_with_the_nearest() {
 fn what_is_not_built_is_refused_by_name() {
     for (old, new, wanted) in [
         (
-            "mode = \"off\"",
             "mode = \"exact\"",
-            "`exact` is not offered yet: write `off`",
+            "mode = \"semantic\"",
+            "`semantic` is not offered yet: write `off`, `exact`",
+        ),
+        (
+            "ttl-s = 60",
+            "ttl-s = 0",
+            "write a whole number from 1 to 604800",
+        ),
+        (
+            "entry-bytes-max = 65_536",
+            "entry-bytes-max = 10",
+            "write a whole number from 1024 to 67108864",
         ),
         (
             "capture = \"hash\"",
@@ -150,19 +175,9 @@ fn what_is_not_built_is_refused_by_name() {
             "`count` is not offered yet: write `refuse`",
         ),
         (
-            "on-unpriced = \"count\"",
-            "on-unpriced = \"deny\"",
-            "`deny` is not offered yet: write `count`",
-        ),
-        (
-            "on-unpriced = \"count\"",
             "scope = \"tenant\"",
-            "not offered yet: remove it",
-        ),
-        (
-            "[cache]",
-            "[limits]\nscopes = [\"key\"]\n[cache]",
-            "not offered yet: remove it",
+            "scope = \"team\"",
+            "unknown value `team`: write `key`, `tenant`",
         ),
         (
             "kind = \"engine\"",
@@ -216,7 +231,7 @@ fn the_schema_is_generated_and_closed() {
         assert!(text.contains(piece), "{piece}");
     }
     assert!(
-        !text.contains("exact"),
+        !text.contains("semantic"),
         "what is not offered is not in the schema"
     );
 }

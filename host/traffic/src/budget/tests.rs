@@ -106,11 +106,7 @@ fn replayed_charges_count_in_their_own_window_alone() {
     ledger.charge(Window::at(Period::Month, DAY), Picos(7));
     assert_eq!(spent(&mut ledger, DAY), [3, 7]);
     ledger.charge(Window::at(Period::Day, DAY + DAY_MS), Picos(1));
-    assert_eq!(
-        spent(&mut ledger, DAY),
-        [1, 7],
-        "tomorrow was open already"
-    );
+    assert_eq!(spent(&mut ledger, DAY), [1, 7], "tomorrow was open already");
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! Answers that are told again: to equal requests (the cache), and to a retry under its `Idempotency-Key`.
+//!
+//! Promises: bounded in bytes, node-wide; read by all workers; no lock is held while anybody waits for a client or a
+//! provider; whoever is waited for is a guard, whose drop wakes those who wait. Refuses to know: policies, sockets,
+//! records.
+
+mod cache;
+mod kept;
+mod key;
+mod replays;
+
+use std::sync::Arc;
+
+use pointsman_policy::config::StaticConfig;
+
+pub(crate) use cache::{Cache, Found, Lead};
+pub(crate) use kept::{Kept, Tape};
+pub(crate) use key::{KeyWriter, tight};
+pub(crate) use replays::{Claim, Claimed, Conflict, Replays, ReplaysConfig};
+
+/// What one node keeps.
+pub(crate) struct Answers {
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) replays: Arc<Replays>,
+}
+
+impl Answers {
+    pub(crate) fn new(config: &StaticConfig) -> Self {
+        let replays = &config.idempotency;
+        Self {
+            cache: Arc::new(Cache::new(config.cache.bytes_max)),
+            replays: Arc::new(Replays::new(ReplaysConfig {
+                ttl_ms: u64::from(replays.ttl_s) * 1000,
+                bytes_max: replays.bytes_max,
+                entry_bytes_max: replays.entry_bytes_max,
+                keys_max: replays.keys_max,
+            })),
+        }
+    }
+}
