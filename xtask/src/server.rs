@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::build::shown;
 use crate::place::{make_folder, state, write};
-use crate::step::{say, step};
+use crate::step::{say, wait};
 
 /// How long a server may take to be ready; a first start compiles every plugin.
 const READY_MAX: Duration = Duration::from_secs(120);
@@ -204,7 +204,7 @@ impl Server {
             .ok()
             .and_then(Pid::from_raw)
             .context("no process id")?;
-        step(
+        wait(
             &format!("stopping the {} (process {process})", self.name),
             || {
                 // It may end in between, which is what is wanted.

@@ -1,10 +1,15 @@
-//! Steps that say what they do and how long it took. Everything goes to stderr; stdout carries results alone.
+//! Steps that say what they do and how long it took. Everything goes to stderr; stdout carries results alone. Where
+//! stderr is a terminal, what takes long moves; elsewhere the same is said in plain lines.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often what moves is drawn.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Says a line.
 pub(crate) fn say(text: &str) {
@@ -29,6 +34,30 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
         Err(_) => say(&format!("   failed after {seconds:.1} s")),
     }
     result
+}
+
+/// A step that says nothing itself meanwhile: a terminal shows that it goes on, and for how long.
+pub(crate) fn wait<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    step(what, || {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("   {spinner} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(TICK);
+        let result = run();
+        bar.finish_and_clear();
+        result
+    })
+}
+
+/// A bar of bytes; shown on a terminal alone.
+pub(crate) fn bytes(total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let shape = "   [{bar:40}] {bytes} of {total_bytes}, {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(shape) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
 }
 
 /// Runs a command to its end; its output is shown as it comes, on stderr.

@@ -1,5 +1,6 @@
 //! `cargo xtask up`: from nothing to a gateway that answers.
 
+mod bring;
 mod config;
 
 use std::net::TcpListener;
@@ -17,14 +18,14 @@ use crate::build;
 use crate::model;
 use crate::place::{binary, root, state, write};
 use crate::server::{ENGINE, GATEWAY, Running, Server, status};
-use crate::step::{output, say, step, tell};
+use crate::step::{output, say, step, tell, wait};
 
 const TENANT: &str = "demo";
 const POLICY: &str = "quickstart";
 /// The port of the data plane; control is the next, the engine ten above.
 const PORT_BASE: u16 = 8080;
-/// How long a running gateway may take to know a new key.
-const KEY_MAX: Duration = Duration::from_secs(10);
+/// What the command line finds its server by, in the state folder.
+const CLIENT: &str = "client.json";
 
 #[derive(Args, Debug)]
 pub(crate) struct UpOptions {
@@ -46,35 +47,44 @@ pub(crate) fn up(options: &UpOptions) -> anyhow::Result<ExitCode> {
     let model = model::fetch()?;
     let engine = match ENGINE.healthy() {
         Some(running) => known(ENGINE, running),
-        None => step("starting the engine", || start_engine(options, &model))?,
+        None => wait("starting the engine", || start_engine(options, &model))?,
     };
     let engine_url = engine.url("url")?;
     let config = config::ensure()?;
-    let (gateway, key) = match GATEWAY.healthy() {
-        Some(running) => {
-            let running = known(GATEWAY, running);
-            let key = key(&config)?;
-            (running, key)
-        }
+    let environment = config::for_engine(&engine_url)?;
+    let gateway = match GATEWAY.healthy() {
+        Some(running) => known(GATEWAY, running),
         None => {
-            let key = step(&format!("making the tenant {TENANT} and its key"), || {
-                cli(&config, &["tenant", "add", TENANT, "--policy", POLICY])?;
-                key(&config)
+            wait(&format!("making the tenant {TENANT} and its key"), || {
+                let folder = Cli {
+                    config: &config,
+                    control: None,
+                };
+                tenant(&folder)?;
+                key(&folder)
             })?;
-            let running = step("starting the gateway", || {
-                start_gateway(options, &config, &engine_url)
-            })?;
-            (running, key)
+            wait("starting the gateway", || {
+                start_gateway(options, &config, environment)
+            })?
         }
     };
+    let control_url = gateway.url("control_url")?;
+    let cli = Cli {
+        config: &config,
+        control: Some(&control_url),
+    };
+    tenant(&cli)?;
     let ready = Ready {
         data_url: gateway.url("data_url")?,
-        control_url: gateway.url("control_url")?,
+        control_url: control_url.clone(),
         engine_url,
-        key,
+        key: key(&cli)?,
     };
-    let ready = ready.checked(&config)?;
     ready.remember()?;
+    step("bringing plugins and policies up to date", || {
+        bring::all(&cli)
+    })?;
+    let ready = ready.checked(&cli)?;
     say(&format!(
         "ready after {:.0} s",
         began.elapsed().as_secs_f64()
@@ -127,7 +137,11 @@ fn start_engine(options: &UpOptions, model: &Path) -> anyhow::Result<Running> {
     ENGINE.start(command, options.detach)
 }
 
-fn start_gateway(options: &UpOptions, config: &Path, engine_url: &str) -> anyhow::Result<Running> {
+fn start_gateway(
+    options: &UpOptions,
+    config: &Path,
+    environment: Vec<(&'static str, String)>,
+) -> anyhow::Result<Running> {
     let mut command = Command::new(binary("pointsman"));
     command
         .current_dir(root())
@@ -136,32 +150,60 @@ fn start_gateway(options: &UpOptions, config: &Path, engine_url: &str) -> anyhow
         .arg("serve");
     command.env("POINTSMAN_DATA_LISTEN", listen(options, 0)?);
     command.env("POINTSMAN_CONTROL_LISTEN", listen(options, 1)?);
-    for (name, value) in config::for_engine(engine_url)? {
-        command.env(name, value);
-    }
+    command.envs(environment);
     GATEWAY.start(command, options.detach)
 }
 
-fn cli(config: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new(binary("pointsman"));
-    command
-        .current_dir(root())
-        .arg("--config")
-        .arg(config)
-        .args(arguments);
-    output(&mut command, "see the message")
+/// The command line, at work on a running gateway or on the state folder of one that does not run.
+struct Cli<'a> {
+    config: &'a Path,
+    /// None: nobody's server is asked, whoever may listen at the usual place.
+    control: Option<&'a str>,
 }
 
-/// The tenant's key of an earlier `up`, or a new one.
-fn key(config: &Path) -> anyhow::Result<String> {
-    match std::fs::read_to_string(state("demo.key")) {
-        Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned()),
-        _ => new_key(config),
+impl Cli<'_> {
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(binary("pointsman"));
+        command
+            .current_dir(root())
+            .arg("--config")
+            .arg(self.config)
+            .args(arguments);
+        match self.control {
+            Some(url) => command.env("POINTSMAN_CONTROL_URL", url),
+            None => command
+                .env_remove("POINTSMAN_CONTROL_URL")
+                .env("POINTSMAN_CONTROL_LISTEN", "127.0.0.1:0"),
+        };
+        output(&mut command, "see the message")
     }
 }
 
-fn new_key(config: &Path) -> anyhow::Result<String> {
-    let told = cli(config, &["key", "create", "--tenant", TENANT, "--json"])?;
+/// Makes the tenant where it is not there; one that is there keeps its policy, limits and budgets.
+fn tenant(cli: &Cli<'_>) -> anyhow::Result<()> {
+    if cli.control.is_none() {
+        forget()?;
+    }
+    let known: serde_json::Value = serde_json::from_str(&cli.run(&["tenant", "list", "--json"])?)
+        .context("`pointsman tenant list --json` told no JSON")?;
+    let mut known = known.as_array().into_iter().flatten();
+    if known.any(|tenant| tenant["id"] == TENANT) {
+        return Ok(());
+    }
+    cli.run(&["tenant", "add", TENANT, "--policy", POLICY])
+        .map(|_told| ())
+}
+
+/// The tenant's key of an earlier `up`, or a new one.
+fn key(cli: &Cli<'_>) -> anyhow::Result<String> {
+    match std::fs::read_to_string(state("demo.key")) {
+        Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned()),
+        _ => new_key(cli),
+    }
+}
+
+fn new_key(cli: &Cli<'_>) -> anyhow::Result<String> {
+    let told = cli.run(&["key", "create", "--tenant", TENANT, "--json"])?;
     let told: serde_json::Value =
         serde_json::from_str(&told).context("`pointsman key create --json` told no JSON")?;
     let key = told["key"]
@@ -170,6 +212,17 @@ fn new_key(config: &Path) -> anyhow::Result<String> {
         .to_owned();
     write(&state("demo.key"), &key, 0o600)?;
     Ok(key)
+}
+
+/// What the command line finds its server by is of an earlier life.
+fn forget() -> anyhow::Result<()> {
+    let path = state(CLIENT);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where everything is.
@@ -186,29 +239,28 @@ impl Ready {
         Ok(status(&self.data_url, "/v1/models", &[("Authorization", &bearer)])? == 200)
     }
 
-    /// With a key that the gateway takes: one of an earlier life may be gone with the tenants file.
-    fn checked(mut self, config: &Path) -> anyhow::Result<Self> {
+    /// With a key that the gateway takes: one of an earlier life may be gone with the control state.
+    fn checked(mut self, cli: &Cli<'_>) -> anyhow::Result<Self> {
         if self.accepts_key()? {
             return Ok(self);
         }
-        self.key = new_key(config)?;
-        let began = Instant::now();
-        while !self.accepts_key()? {
-            if began.elapsed() > KEY_MAX {
-                bail!(
-                    "the gateway does not take the key it was given; {}",
-                    GATEWAY.last_words()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(50));
+        self.key = new_key(cli)?;
+        if !self.accepts_key()? {
+            bail!(
+                "the gateway does not take the key it was given; {}",
+                GATEWAY.last_words()
+            );
         }
         Ok(self)
     }
 
     /// For the command line, which finds its server there.
     fn remember(&self) -> anyhow::Result<()> {
-        let client = json!({"data_url": self.data_url, "control_url": self.control_url, "engine_url": self.engine_url});
-        write(&state("client.json"), &format!("{client}\n"), 0o644)
+        let client = json!({
+            "data_url": self.data_url, "control_url": self.control_url, "engine_url": self.engine_url,
+            "token_file": state("admin-token"),
+        });
+        write(&state(CLIENT), &format!("{client}\n"), 0o600)
     }
 
     fn show(&self, json: bool, stop: &str) -> anyhow::Result<()> {
@@ -249,7 +301,13 @@ Then ask why it went where it went (the id is in the header x-pointsman-request-
   cargo run -q --bin pointsman -- why ID
   cargo run -q --bin pointsman -- decisions list
 
-Next: change policies/{POLICY}/policy.toml and run `cargo run -q --bin pointsman -- policy check policies/{POLICY}`.
+Change what it does, without a restart: edit policies/{POLICY}/policy.toml, then
+
+  cargo run -q --bin pointsman -- policy push policies/{POLICY}
+  cargo run -q --bin pointsman -- policy activate {POLICY}
+  cargo run -q --bin pointsman -- policy rollback {POLICY}
+
+Something wrong? cargo run -q --bin pointsman -- doctor
 Logs are in .pointsman/logs. Stop with: {stop}"#
         ));
         Ok(())

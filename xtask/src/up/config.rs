@@ -53,13 +53,13 @@ allow-private = ["{ENGINE_USUAL}"]
 /// that name it.
 pub(crate) fn for_engine(engine_url: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
     let place = engine_url.trim_start_matches("http://");
-    if place == ENGINE_USUAL {
-        return Ok(Vec::new());
-    }
     let policies = state("policies");
     if policies.exists() {
         std::fs::remove_dir_all(&policies)
             .with_context(|| format!("cannot remove {}", policies.display()))?;
+    }
+    if place == ENGINE_USUAL {
+        return Ok(Vec::new());
     }
     copy(&root().join("policies"), &policies, place)?;
     say(&format!(

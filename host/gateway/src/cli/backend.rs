@@ -159,7 +159,9 @@ impl Backend {
 
     pub(crate) fn plugins(&self) -> Result<Vec<Plugin>, PlaneError> {
         match self {
-            Self::Remote(client) => client.get::<Plugins>("/admin/v1/plugins").map(|told| told.plugins),
+            Self::Remote(client) => client
+                .get::<Plugins>("/admin/v1/plugins")
+                .map(|told| told.plugins),
             Self::Local(plane) => Ok(plane.plugins()),
         }
     }
@@ -176,7 +178,9 @@ impl Backend {
 
     pub(crate) fn policies(&self) -> Result<Vec<PolicyView>, PlaneError> {
         match self {
-            Self::Remote(client) => client.get::<Policies>("/admin/v1/policies").map(|told| told.policies),
+            Self::Remote(client) => client
+                .get::<Policies>("/admin/v1/policies")
+                .map(|told| told.policies),
             Self::Local(plane) => Ok(plane.policies()),
         }
     }
@@ -250,7 +254,9 @@ impl Backend {
 
     pub(crate) fn tenants(&self) -> Result<Vec<TenantView>, PlaneError> {
         match self {
-            Self::Remote(client) => client.get::<Tenants>("/admin/v1/tenants").map(|told| told.tenants),
+            Self::Remote(client) => client
+                .get::<Tenants>("/admin/v1/tenants")
+                .map(|told| told.tenants),
             Self::Local(plane) => Ok(plane.tenants()),
         }
     }
@@ -364,17 +370,21 @@ impl Backend {
 
     pub(crate) fn usage(&self, tenant: Option<&str>) -> Result<Vec<Balance>, PlaneError> {
         match (self, tenant) {
-            (Self::Remote(client), Some(tenant)) => {
-                client.get::<Usage>(&format!("/admin/v1/usage?tenant={}", part(tenant))).map(|told| told.balances)
-            }
-            (Self::Remote(client), None) => client.get::<Usage>("/admin/v1/usage").map(|told| told.balances),
+            (Self::Remote(client), Some(tenant)) => client
+                .get::<Usage>(&format!("/admin/v1/usage?tenant={}", part(tenant)))
+                .map(|told| told.balances),
+            (Self::Remote(client), None) => client
+                .get::<Usage>("/admin/v1/usage")
+                .map(|told| told.balances),
             (Self::Local(plane), tenant) => Ok(plane.usage(tenant)),
         }
     }
 
     pub(crate) fn targets(&self) -> Result<Vec<TargetView>, PlaneError> {
         match self {
-            Self::Remote(client) => client.get::<Targets>("/admin/v1/targets").map(|told| told.targets),
+            Self::Remote(client) => client
+                .get::<Targets>("/admin/v1/targets")
+                .map(|told| told.targets),
             Self::Local(plane) => Ok(plane.targets()),
         }
     }
@@ -382,9 +392,9 @@ impl Backend {
     /// Entries of the control audit behind `after`, oldest first.
     pub(crate) fn changes(&self, after: u64, limit: usize) -> Result<Vec<Entry>, PlaneError> {
         match self {
-            Self::Remote(client) => {
-                client.get::<Changes>(&format!("/admin/v1/changes?after={after}&limit={limit}")).map(|told| told.changes)
-            }
+            Self::Remote(client) => client
+                .get::<Changes>(&format!("/admin/v1/changes?after={after}&limit={limit}"))
+                .map(|told| told.changes),
             Self::Local(plane) => plane.changes(after, limit),
         }
     }

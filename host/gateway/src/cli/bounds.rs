@@ -69,7 +69,9 @@ fn budget(text: &str) -> Result<(Period, Bound<Picos>), String> {
     }
     let picos = Picos::from_usd(usd).map_err(|error| error.to_string())?;
     if picos < Picos(0) {
-        return Err("a budget is not below zero; 0 lets nothing through that costs anything".into());
+        return Err(
+            "a budget is not below zero; 0 lets nothing through that costs anything".into(),
+        );
     }
     Ok((period, Bound(Some(picos))))
 }
@@ -87,7 +89,11 @@ pub(crate) fn shown(limits: &Limits, budgets: &[Budget]) -> String {
         words.push(format!("{count} at once"));
     }
     for budget in budgets {
-        words.push(format!("${} a {}", budget.usd.to_usd_string(), budget.period));
+        words.push(format!(
+            "${} a {}",
+            budget.usd.to_usd_string(),
+            budget.period
+        ));
     }
     if words.is_empty() {
         return "no limits".to_owned();

@@ -82,11 +82,17 @@ struct Problem {
 /// Why a server cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
-    #[error("nobody answers at {url}; start a server with `cargo xtask up` or `pointsman serve`, or name another one with --control or POINTSMAN_CONTROL_URL")]
+    #[error(
+        "nobody answers at {url}; start a server with `cargo xtask up` or `pointsman serve`, or name another one with --control or POINTSMAN_CONTROL_URL"
+    )]
     Refused { url: String },
-    #[error("what answers at {url} is no control listener of Pointsman; the data plane has its own address, and another program may have this one: name the server with --control or POINTSMAN_CONTROL_URL")]
+    #[error(
+        "what answers at {url} is no control listener of Pointsman; the data plane has its own address, and another program may have this one: name the server with --control or POINTSMAN_CONTROL_URL"
+    )]
     Stranger { url: String },
-    #[error("the server at {url} did not answer in time ({which}); the change may have been made: look before you repeat it, and see the server's log")]
+    #[error(
+        "the server at {url} did not answer in time ({which}); the change may have been made: look before you repeat it, and see the server's log"
+    )]
     Timeout { url: String, which: String },
     #[error("the connection to {url} was cut: {why}; look at the server's log")]
     Cut { url: String, why: String },

@@ -94,16 +94,18 @@ pub(crate) fn run(place: &Place, command: KeyCommand) -> anyhow::Result<ExitCode
             let wanted = RotateWanted { overlap_s };
             let made = backend.rotate_key(&key.tenant, &id, wanted)?;
             let old = named(&backend, &id)?;
-            let until = old
-                .expires_ms
-                .map_or_else(String::new, |at| format!("; {id} is taken until {}", utc(at)));
+            let until = old.expires_ms.map_or_else(String::new, |at| {
+                format!("; {id} is taken until {}", utc(at))
+            });
             told(&made, json, &until)?;
         }
         KeyCommand::Revoke { id, json } => {
             let key = named(&backend, &id)?;
             backend.revoke_key(&key.tenant, &id)?;
             if json {
-                say_json(&serde_json::json!({ "id": id, "tenant": key.tenant, "state": "revoked" }))?;
+                say_json(
+                    &serde_json::json!({ "id": id, "tenant": key.tenant, "state": "revoked" }),
+                )?;
             } else {
                 say(format!(
                     "{id} of tenant {} is revoked; no request with it begins any more{}",

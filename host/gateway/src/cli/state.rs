@@ -17,7 +17,9 @@ use super::{Place, say, say_json, utc};
 #[derive(Subcommand)]
 pub(crate) enum PricesCommand {
     /// The catalogue in force
-    #[command(after_help = "Examples:\n  pointsman prices show\n  pointsman prices show > prices.jsonl")]
+    #[command(
+        after_help = "Examples:\n  pointsman prices show\n  pointsman prices show > prices.jsonl"
+    )]
     Show {
         /// Print JSON, a line each
         #[arg(long)]
@@ -81,7 +83,9 @@ pub(crate) fn usage(place: &Place, tenant: Option<&str>, json: bool) -> anyhow::
             "no budget window is open; limit what a tenant may spend: pointsman tenant set TENANT --budget month=12.50",
         );
     }
-    balances.iter().for_each(|balance| say(balance_line(balance)));
+    balances
+        .iter()
+        .for_each(|balance| say(balance_line(balance)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,10 +125,16 @@ pub(crate) fn changes(
 fn change_line(entry: &Entry) -> String {
     let what = match &entry.change {
         Change::PluginPushed(plugin) => {
-            format!("plugin {}@{} pushed ({})", plugin.name, plugin.version, plugin.digest)
+            format!(
+                "plugin {}@{} pushed ({})",
+                plugin.name, plugin.version, plugin.digest
+            )
         }
         Change::VersionPushed(version) => {
-            format!("{} version {} pushed ({})", version.policy, version.number, version.digest)
+            format!(
+                "{} version {} pushed ({})",
+                version.policy, version.number, version.digest
+            )
         }
         Change::Activated {
             policy,
@@ -132,8 +142,13 @@ fn change_line(entry: &Entry) -> String {
             previous,
             rollback,
         } => {
-            let word = if *rollback { "rolled back to" } else { "serves" };
-            let before = previous.map_or_else(String::new, |previous| format!(", before it {previous}"));
+            let word = if *rollback {
+                "rolled back to"
+            } else {
+                "serves"
+            };
+            let before =
+                previous.map_or_else(String::new, |previous| format!(", before it {previous}"));
             format!("{policy} {word} version {version}{before}")
         }
         Change::TenantPut(tenant) => format!(
@@ -145,13 +160,26 @@ fn change_line(entry: &Entry) -> String {
         Change::TenantRemoved { id } => format!("tenant {id} removed"),
         Change::KeyCreated(key) => format!("{} of tenant {} made", key.id, key.tenant),
         Change::KeyRevoked { id } => format!("{id} revoked"),
-        Change::KeyRotated { id, expires_ms, key } => {
-            format!("{} takes over from {id}, which is taken until {}", key.id, utc(*expires_ms))
+        Change::KeyRotated {
+            id,
+            expires_ms,
+            key,
+        } => {
+            format!(
+                "{} takes over from {id}, which is taken until {}",
+                key.id,
+                utc(*expires_ms)
+            )
         }
         Change::PricesPut(prices) => format!("{} prices in force ({})", prices.rows, prices.digest),
         Change::Seeded => "the folders of the configuration were imported".to_owned(),
     };
-    format!("{:>6}  {}  {:<6} {what}", entry.sequence, utc(entry.at_ms), entry.actor)
+    format!(
+        "{:>6}  {}  {:<6} {what}",
+        entry.sequence,
+        utc(entry.at_ms),
+        entry.actor
+    )
 }
 
 /// Written aside and moved, so that a file of that name is a whole backup.

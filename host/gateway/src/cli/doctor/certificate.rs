@@ -114,7 +114,10 @@ fn seconds(kind: u8, text: &str) -> Option<u64> {
     let (year, rest) = match kind {
         UTC_TIME if digits.len() == 12 => {
             let year: u64 = digits[..2].parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, &digits[2..])
+            (
+                if year < 50 { 2000 + year } else { 1900 + year },
+                &digits[2..],
+            )
         }
         GENERALIZED_TIME if digits.len() == 14 => (digits[..4].parse().ok()?, &digits[4..]),
         _ => return None,
@@ -132,7 +135,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_read() {
-        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let mut parameters =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         for (year, expected) in [(2031, 1_930_608_000), (2061, 2_877_379_200)] {
             parameters.not_after = rcgen::date_time_ymd(year, 3, 7);
             let key = rcgen::KeyPair::generate().expect("a key");
@@ -144,7 +148,8 @@ mod tests {
     #[test]
     fn what_is_cut_or_no_certificate_is_not_understood() {
         let key = rcgen::KeyPair::generate().expect("a key");
-        let parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let parameters =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
         let made = parameters.self_signed(&key).expect("a certificate");
         for cut in 0..made.der().len() {
             assert_eq!(not_after(&made.der()[..cut]), None, "{cut}");

@@ -51,7 +51,10 @@ pub(super) fn state(report: &mut Report, settings: &Settings) {
     if meta.uid() != user && user != 0 {
         report.fail(
             "state",
-            format!("{shown} belongs to user {}, not to you ({user})", meta.uid()),
+            format!(
+                "{shown} belongs to user {}, not to you ({user})",
+                meta.uid()
+            ),
             "run as the gateway's own user",
         );
     } else if mode & 0o022 != 0 {
@@ -78,7 +81,8 @@ fn disk(report: &mut Report, folder: &Path) {
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let percent = disk.f_bavail.saturating_mul(100) / disk.f_blocks.max(1);
     let detail = format!("{} MiB free ({percent} %)", free >> 20);
-    let next = "make room: the decision log needs it, and without room for a record no request is taken";
+    let next =
+        "make room: the decision log needs it, and without room for a record no request is taken";
     if free < FREE_BYTES_MIN || percent < FREE_PERCENT_MIN {
         report.fail("disk", detail, next);
     } else if percent < FREE_PERCENT_LOW {
@@ -108,7 +112,9 @@ fn environment(report: &mut Report, name: &'static str, key: &str, variable: &st
         _ => report.fail(
             name,
             format!("{key} names the environment variable {variable}, which is not set here"),
-            format!("export {variable} where the gateway is started (this shell may lack what it has)"),
+            format!(
+                "export {variable} where the gateway is started (this shell may lack what it has)"
+            ),
         ),
     }
 }
@@ -247,7 +253,9 @@ pub(super) fn ports(report: &mut Report, settings: &Settings, runs: bool) {
 /// Budgets, keys and records go by the clock; what the state folder holds is from the past.
 pub(super) fn clock(report: &mut Report, settings: Option<&Settings>) {
     let now = SystemTime::now();
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let seconds = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
     let next = "set the clock (timedatectl set-ntp true): budgets, keys and records go by it";
     let newest = settings.and_then(|settings| newest(&settings.state()));
     let ahead = newest.and_then(|newest| newest.duration_since(now).ok());
@@ -268,7 +276,9 @@ pub(super) fn clock(report: &mut Report, settings: Option<&Settings>) {
 /// When the newest file of the state folder, or of the decision log in it, was written.
 fn newest(state: &Path) -> Option<SystemTime> {
     let folders: [PathBuf; 2] = [state.to_owned(), state.join("decisions")];
-    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+    let entries = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok());
     entries
         .flatten()
         .filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok())
@@ -291,7 +301,9 @@ pub(super) fn limits(report: &mut Report) {
             report.warn(
                 "mappings",
                 format!("vm.max_map_count is {mappings}"),
-                format!("sysctl -w vm.max_map_count={MAPPINGS_LOW}: plugin instances need six each"),
+                format!(
+                    "sysctl -w vm.max_map_count={MAPPINGS_LOW}: plugin instances need six each"
+                ),
             );
         } else {
             report.ok("mappings", format!("vm.max_map_count is {mappings}"));

@@ -26,7 +26,11 @@ pub(super) fn server(report: &mut Report, place: &Place, settings: &Settings) ->
     let found = match candidates(place, settings) {
         Ok(found) => found,
         Err(error) => {
-            report.fail("server", format!("{error:#}"), "see `pointsman --help`, --control and --token");
+            report.fail(
+                "server",
+                format!("{error:#}"),
+                "see `pointsman --help`, --control and --token",
+            );
             return false;
         }
     };
@@ -49,7 +53,11 @@ pub(super) fn server(report: &mut Report, place: &Place, settings: &Settings) ->
     } else {
         why.join("; ")
     };
-    report.warn("server", detail, "start one: cargo xtask up, or pointsman serve");
+    report.warn(
+        "server",
+        detail,
+        "start one: cargo xtask up, or pointsman serve",
+    );
     // What would serve is known without a server, too.
     if let Ok(folder) = Plane::offline(settings) {
         plane(report, &Backend::Local(Box::new(folder)), settings);
@@ -158,7 +166,10 @@ fn reach(report: &mut Report, targets: &[TargetView], settings: &Settings) {
         if !seen.insert(&target.endpoint) {
             continue;
         }
-        let name = format!("{} of {} at {}", target.name, target.policy, target.endpoint);
+        let name = format!(
+            "{} of {} at {}",
+            target.name, target.policy, target.endpoint
+        );
         match connect(&target.endpoint, &rules) {
             Ok(address) => report.ok("target", format!("{name} takes connections ({address})")),
             Err((why, next)) => report.fail("target", format!("{name}: {why}"), next),

@@ -125,7 +125,12 @@ fn named(changes: &[DiffLine], kind: &str) -> Vec<String> {
     changes
         .iter()
         .filter_map(|change| change.what.strip_prefix(kind)?.strip_prefix(' '))
-        .map(|name| name.split([' ', '.', ':']).next().unwrap_or(name).to_owned())
+        .map(|name| {
+            name.split([' ', '.', ':'])
+                .next()
+                .unwrap_or(name)
+                .to_owned()
+        })
         .filter(|name| seen.insert(name.clone()))
         .collect()
 }
@@ -179,6 +184,9 @@ mod tests {
     #[test]
     fn what_serves_already_needs_no_activation() {
         let told = story("quickstart", &pushed(Some(4), Vec::new()), "");
-        assert!(told.contains("serves already") && !told.contains("next:"), "{told}");
+        assert!(
+            told.contains("serves already") && !told.contains("next:"),
+            "{told}"
+        );
     }
 }

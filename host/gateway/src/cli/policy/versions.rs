@@ -20,9 +20,10 @@ fn condition(view: &PolicyView, expect: &Expect) -> anyhow::Result<Option<String
     if view.active.unwrap_or(0) == expected {
         return Ok(Some(view.etag.clone()));
     }
-    let serves = view
-        .active
-        .map_or_else(|| "no version".to_owned(), |active| format!("version {active}"));
+    let serves = view.active.map_or_else(
+        || "no version".to_owned(),
+        |active| format!("version {active}"),
+    );
     Err(PlaneError::Precondition {
         what: format!("policy {}, of which {serves} serves,", view.name),
         current: Some(view.etag.clone()),
@@ -104,7 +105,10 @@ fn told(
         decimal(call_us),
         backend.note()
     ));
-    if activated.previous.is_some_and(|previous| previous != *version) {
+    if activated
+        .previous
+        .is_some_and(|previous| previous != *version)
+    {
         say(format!("undo: pointsman policy rollback {name}"));
     }
     Ok(ExitCode::SUCCESS)
@@ -160,9 +164,10 @@ pub(super) fn list(place: &Place, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn summary(policy: &PolicyView) -> String {
-    let serves = policy
-        .active
-        .map_or_else(|| "none serves".to_owned(), |active| format!("{active} serves"));
+    let serves = policy.active.map_or_else(
+        || "none serves".to_owned(),
+        |active| format!("{active} serves"),
+    );
     let floor = if policy.floor { "  floor" } else { "" };
     let broken = policy
         .broken
@@ -170,7 +175,10 @@ fn summary(policy: &PolicyView) -> String {
         .map_or_else(String::new, |why| format!("  BROKEN: {why}"));
     let count = policy.versions.len();
     let versions = if count == 1 { "version" } else { "versions" };
-    format!("{}  {count} {versions}, {serves}{floor}{broken}", policy.name)
+    format!(
+        "{}  {count} {versions}, {serves}{floor}{broken}",
+        policy.name
+    )
 }
 
 pub(super) fn status(place: &Place, name: &str, json: bool) -> anyhow::Result<ExitCode> {
@@ -212,7 +220,11 @@ pub(super) fn status(place: &Place, name: &str, json: bool) -> anyhow::Result<Ex
         ));
     }
     for target in &targets {
-        let health = if target.healthy { "healthy" } else { "UNHEALTHY" };
+        let health = if target.healthy {
+            "healthy"
+        } else {
+            "UNHEALTHY"
+        };
         say(format!(
             "  target {}  {} at {}  {health}, {} under way",
             target.name, target.model, target.endpoint, target.in_flight
