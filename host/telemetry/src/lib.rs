@@ -22,7 +22,7 @@ mod throttle;
 pub use context::{Sampler, SpanHex, TRACEPARENT, TraceContext, TraceHex};
 pub use export::{Export, ExportConfig, ExportError, TRACES_QUEUED_MAX, Traces};
 pub use log::{LogError, LogFormat, init};
-pub use metrics::{Ended, Load, Metrics, outcome_name};
+pub use metrics::{Ended, Metrics, outcome_name};
 pub use series::SERIES_MAX;
 pub use spans::{AttemptNote, Finished};
 pub use tag::{Tag, tagged};

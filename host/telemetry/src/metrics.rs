@@ -94,16 +94,7 @@ const NONE: &str = "-";
 type Dollars = Counter<f64, AtomicU64>;
 type Level = Gauge<i64, AtomicI64>;
 
-/// What is under way on the node now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Requests in flight.
-    pub requests: u64,
-    /// Bytes of the bodies of all of them.
-    pub body_bytes: u64,
-}
-
-type Look = Box<dyn Fn() -> Load + Send + Sync>;
+type Look = Box<dyn Fn(&Metrics) + Send + Sync>;
 
 /// Every metric of the gateway; shared by all threads.
 pub struct Metrics {
@@ -125,8 +116,7 @@ pub struct Metrics {
     unpriced: Series<1, Counter>,
     estimated: Series<1, Counter>,
     cache: Series<2, Counter>,
-    limit_hits: Series<2, Counter>,
-    refusals: Series<3, Counter>,
+    limit_hits: Series<3, Counter>,
     in_flight: Level,
     body_bytes: Level,
     generation: Level,
@@ -175,8 +165,7 @@ impl Metrics {
             unpriced: Series::new(["tenant"], Counter::default),
             estimated: Series::new(["tenant"], Counter::default),
             cache: Series::new(["tenant", "use"], Counter::default),
-            limit_hits: Series::new(["tenant", "limit"], Counter::default),
-            refusals: Series::new(["tenant", "scope", "limit"], Counter::default),
+            limit_hits: Series::new(["tenant", "scope", "limit"], Counter::default),
             in_flight: Level::default(),
             body_bytes: Level::default(),
             generation: Level::default(),
@@ -245,14 +234,8 @@ impl Metrics {
         add(
             r,
             "limit_hits",
-            "Requests that a limit refused",
+            "Requests that a limit or budget refused",
             &self.limit_hits,
-        );
-        add(
-            r,
-            "refusals",
-            "Requests that a limit or budget of their tenant or key refused",
-            &self.refusals,
         );
     }
 
@@ -313,9 +296,7 @@ impl Metrics {
     #[must_use]
     pub fn encode(&self) -> String {
         if let Some(look) = self.look.get() {
-            let load = look();
-            self.in_flight.set(level(load.requests));
-            self.body_bytes.set(level(load.body_bytes));
+            look(self);
         }
         self.process.read();
         let mut text = String::new();

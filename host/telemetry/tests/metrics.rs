@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, Outcome, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine, Meter};
 use pointsman_domain::{Digest, Fault, FaultKind, Picos, RequestId};
-use pointsman_telemetry::{Ended, Load, Metrics};
+use pointsman_telemetry::{Ended, Metrics};
 
 fn closed() -> Closed {
     let meter = |unit: &str, quantity| Meter {
@@ -106,22 +106,19 @@ fn requests_are_counted_by_whose_they_are_and_how_they_ended() {
 #[test]
 fn refusals_by_limits_are_counted_by_the_limit() {
     let metrics = Metrics::new();
-    for (status, code) in [
-        (429, "rate_limit_exceeded"),
-        (429, "rate_limit_exceeded"),
-        (429, "budget_exceeded"),
-        (404, "model_not_found"),
-    ] {
+    for (status, code) in [(413, "request_too_large"), (404, "model_not_found")] {
         metrics.request(&ended(Outcome::Error, status, Some(code)));
     }
+    metrics.limited("key", "requests-per-minute", Some("demo"));
+    metrics.limited("key", "requests-per-minute", Some("demo"));
     let text = metrics.encode();
     has(
         &text,
-        r#"pointsman_limit_hits_total{tenant="demo",limit="rate_limit_exceeded"} 2"#,
+        r#"pointsman_limit_hits_total{tenant="demo",scope="key",limit="requests-per-minute"} 2"#,
     );
     has(
         &text,
-        r#"pointsman_limit_hits_total{tenant="demo",limit="budget_exceeded"} 1"#,
+        r#"pointsman_limit_hits_total{tenant="demo",scope="node",limit="request_too_large"} 1"#,
     );
     assert!(!text.contains(r#"limit="model_not_found""#), "{text}");
 }
@@ -337,10 +334,7 @@ fn time_per_token_is_that_of_the_gaps_between_them() {
 #[test]
 fn the_node_is_seen_as_it_is_when_it_is_looked_at() {
     let metrics = Metrics::new();
-    metrics.watch(|| Load {
-        requests: 3,
-        body_bytes: 4096,
-    });
+    metrics.watch(|metrics| metrics.under_way(3, 4096));
     metrics.activated("quickstart", 4, 12_000);
     metrics.activated("quickstart", 5, 12_000);
     metrics.retired(2, 1 << 20);
@@ -398,7 +392,7 @@ fn told(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
 #[test]
 fn the_table_of_the_documents_is_what_is_there() {
     let metrics = Metrics::new();
-    metrics.request(&ended(Outcome::Error, 429, Some("rate_limit_exceeded")));
+    metrics.request(&ended(Outcome::Error, 413, Some("request_too_large")));
     metrics.opened(&opened(vec![step("route", 1, Some(FaultKind::Trap))]));
     metrics.attempt("big", "ok");
     metrics.activated("quickstart", 1, 1);

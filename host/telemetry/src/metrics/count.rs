@@ -5,16 +5,12 @@ use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, Outcom
 use pointsman_domain::usage::{AUDIO_OUTPUT_TOKENS, Amount, OUTPUT_TOKENS, REASONING_TOKENS};
 use prometheus_client::metrics::counter::Counter;
 
-use super::{Load, Metrics, NONE, US, level};
+use super::{Metrics, NONE, US, level};
 
-/// The codes of refusals by a limit, in `domain::ErrorKind`'s words.
-const LIMITS: [&str; 5] = [
-    "rate_limit_exceeded",
-    "budget_exceeded",
-    "request_too_large",
-    "unavailable",
-    "audit_unavailable",
-];
+/// The codes of refusals by a limit of the node, in `domain::ErrorKind`'s words.
+const NODE_LIMITS: [&str; 3] = ["request_too_large", "unavailable", "audit_unavailable"];
+/// The scope of a limit that is everybody's.
+const NODE: &str = "node";
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +42,15 @@ impl Metrics {
             code,
         ];
         self.requests.with(labels, one);
-        if LIMITS.contains(&code) {
-            self.limit_hits.with([tenant, code], one);
+        if NODE_LIMITS.contains(&code) {
+            self.limit_hits.with([tenant, NODE, code], one);
         }
     }
 
-    /// A limit or budget refused: whose it is (`tenant`, `key`), and which.
+    /// A limit or budget of a tenant or key refused: whose it is (`tenant`, `key`), and which.
     pub fn limited(&self, scope: &str, limit: &str, tenant: Option<&str>) {
-        self.refusals.with([tenant.unwrap_or(NONE), scope, limit], one);
+        self.limit_hits
+            .with([tenant.unwrap_or(NONE), scope, limit], one);
     }
 
     /// A request's first record: the plugins that decided.
@@ -181,8 +178,14 @@ impl Metrics {
         self.retired_bytes.set(level(bytes));
     }
 
-    /// Where to look, at each reading, for what is under way; the first one counts.
-    pub fn watch(&self, look: impl Fn() -> Load + Send + Sync + 'static) {
+    /// So many requests are under way, with bodies of so many bytes.
+    pub fn under_way(&self, requests: u64, body_bytes: u64) {
+        self.in_flight.set(level(requests));
+        self.body_bytes.set(level(body_bytes));
+    }
+
+    /// What sets, at each reading, the gauges of what is so at the time; the first one counts.
+    pub fn watch(&self, look: impl Fn(&Self) + Send + Sync + 'static) {
         let _the_first_counts = self.look.set(Box::new(look));
     }
 
