@@ -72,7 +72,8 @@ async fn sweep(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
         let Ok(retired) = tokio::task::spawn_blocking(move || plane.sweep()).await else {
             continue;
         };
-        node.metrics.generation(node.serving.load().generation());
+        node.metrics
+            .retired(retired.snapshots as u64, retired.bytes as u64);
         if retired.cut_below > *node.cut_below.borrow() {
             tracing::warn!(
                 bytes = retired.bytes,

@@ -18,6 +18,7 @@ use crate::decisions;
 use crate::meters::Meters;
 use crate::pipeline::epoch_ms;
 use crate::plane::{Plane, Serving};
+use crate::snapshot::PolicySlot;
 use crate::traces::Telling;
 
 /// The static configuration and the places it names, which are relative to the working directory.
@@ -213,9 +214,17 @@ impl Node {
         let (in_flight, bodies) = (Arc::<AtomicU32>::default(), Arc::<AtomicUsize>::default());
         metrics.watch({
             let (in_flight, bodies) = (Arc::clone(&in_flight), Arc::clone(&bodies));
-            move || pointsman_telemetry::Load {
-                requests: u64::from(in_flight.load(Ordering::Relaxed)),
-                body_bytes: bodies.load(Ordering::Relaxed) as u64,
+            let serving = plane.serving();
+            move |metrics| {
+                let requests = u64::from(in_flight.load(Ordering::Relaxed));
+                metrics.under_way(requests, bodies.load(Ordering::Relaxed) as u64);
+                let snapshot = serving.load();
+                metrics.generation(snapshot.generation());
+                for (name, slot) in &snapshot.policies {
+                    if let PolicySlot::Live(policy) = slot {
+                        metrics.serving(name, policy.version);
+                    }
+                }
             }
         });
         Ok(Self {
