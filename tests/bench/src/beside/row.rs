@@ -10,7 +10,7 @@ use bytes::Bytes;
 use pointsman_harness::Gateway;
 use tokio::net::TcpListener;
 
-use super::cpu::{ours_s, process_ns};
+use super::cpu::{Clock, ours_s};
 use super::nginx::Nginx;
 use super::pointsman::{self, Policy, Recorded};
 use super::turn::{Figure, Figures};
@@ -37,6 +37,7 @@ pub struct Row {
     pub(super) headers: Vec<(String, String)>,
     pub(super) provider: Arc<Pace>,
     server: Server,
+    clock: Clock,
     /// Requests that were not answered as they should be.
     pub failed: u64,
     /// What was measured, a value a round.
@@ -45,8 +46,9 @@ pub struct Row {
 
 impl Row {
     /// Of all its processes, in nanoseconds; 0 without a gateway.
-    pub(super) fn cpu_ns(&self) -> anyhow::Result<u64> {
-        self.pids()?.into_iter().map(process_ns).sum()
+    pub(super) fn cpu_ns(&mut self) -> anyhow::Result<u64> {
+        let pids = self.pids()?;
+        self.clock.look(&pids)
     }
 
     fn pids(&self) -> anyhow::Result<Vec<u32>> {
@@ -209,6 +211,7 @@ impl Rows {
             headers: Vec::new(),
             provider,
             server,
+            clock: Clock::default(),
             failed: 0,
             figures: Figures::default(),
         });
