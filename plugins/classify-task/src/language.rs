@@ -5,6 +5,8 @@ mod profiles;
 mod script;
 mod table;
 
+use std::borrow::Cow;
+
 use profiles::PROFILES;
 use script::Script;
 use table::{Mask, Table};
@@ -161,9 +163,12 @@ const UNKNOWN: Language = Language {
 };
 
 /// Prose alone: fenced code is English in every language.
-fn without_code(text: &str) -> String {
+fn without_code(text: &str) -> Cow<'_, str> {
+    if !text.as_bytes().contains(&b'`') {
+        return Cow::Borrowed(text);
+    }
     let pieces = text.split("```").step_by(2);
-    pieces.collect::<Vec<_>>().join(" ")
+    Cow::Owned(pieces.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -135,6 +135,10 @@ pub(crate) fn is_letter(character: char) -> bool {
 
 /// The script of most of the text and its share of it; none where there are no letters.
 pub(crate) fn of(text: &str) -> Option<(Script, f32)> {
+    if text.is_ascii() {
+        let has_letter = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+        return has_letter.then_some((Script::Latin, 1.0));
+    }
     let mut counts = [(0_u32, None); SCRIPTS];
     for script in text.chars().filter_map(of_character) {
         let (count, seen) = &mut counts[script as usize];

@@ -21,7 +21,9 @@ const LINES_MAX: usize = 200;
 /// Evidence for tasks, from the phrases found in a text and the text itself in lower case.
 pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'static str, f32)> {
     let mut marks = Vec::new();
-    if text.contains("```") {
+    // One look at the bytes spares most texts most searches.
+    let signs = Signs::of(text);
+    if signs.has(Signs::BACKTICK) && text.contains("```") {
         marks.push((CODE, 1.5));
     }
     let code_lines = text
@@ -32,7 +34,11 @@ pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'sta
     if code_lines > 0 {
         marks.push((CODE, if code_lines > 2 { 2.0 } else { 0.8 }));
     }
-    let mut numbers = Numbers::of(text);
+    let mut numbers = if signs.has(Signs::NUMERIC | Signs::WIDE) {
+        Numbers::of(text)
+    } else {
+        Numbers::NONE
+    };
     let of_group = |group| found.iter().filter(move |hit| hit.group == group).count();
     numbers.count += of_group(Group::Numeral);
     if numbers.operations > 0 {
@@ -40,7 +46,8 @@ pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'sta
     }
     // A sum in words gives several numbers and asks for one more.
     let asks_amount = of_group(Group::Amount) > 0;
-    let asks = text.contains(['?', '？', '؟']);
+    let asks = signs.has(Signs::QUESTION)
+        || (signs.has(Signs::WIDE) && text.contains(['？', '؟']));
     if asks_amount && numbers.count > 1 {
         marks.push((MATH, 3.5));
     } else if asks && numbers.count > 2 {
@@ -57,6 +64,45 @@ pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'sta
         marks.push((EXTRACTION, 1.0));
     }
     marks
+}
+
+/// Which bytes of interest stand anywhere in a text.
+#[derive(Clone, Copy)]
+struct Signs(u8);
+
+impl Signs {
+    const BACKTICK: u8 = 1;
+    const QUESTION: u8 = 2;
+    /// Digits and operators.
+    const NUMERIC: u8 = 4;
+    /// Anything but ASCII.
+    const WIDE: u8 = 8;
+
+    /// By byte.
+    const TABLE: [u8; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = match byte as u8 {
+                b'`' => Self::BACKTICK,
+                b'?' => Self::QUESTION,
+                b'0'..=b'9' | b'+' | b'*' | b'/' | b'=' | b'^' | b'-' => Self::NUMERIC,
+                0x80.. => Self::WIDE,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        table
+    };
+
+    fn of(text: &str) -> Self {
+        let signs = text.bytes().map(|byte| Self::TABLE[usize::from(byte)]);
+        Self(signs.fold(0, |all, sign| all | sign))
+    }
+
+    fn has(self, any: u8) -> bool {
+        self.0 & any != 0
+    }
 }
 
 /// A line of code by its end or its first word.
@@ -94,10 +140,10 @@ fn is_code(line: &str) -> bool {
         "at ",
     ];
     let ends = [";", "{", "}", "};", ");", "):", "=>", "/>", "</div>"];
-    let started = starts.iter().any(|start| line.starts_with(start));
+    let started = || starts.iter().any(|start| line.starts_with(start));
     // Prose begins with some of these words too, so one such line has to look like code otherwise.
-    let signs = line.contains(['(', '=', '{', '<', ';', '*', '"', ':']);
-    (started && signs) || ends.iter().any(|end| line.ends_with(end))
+    let signs = || line.contains(['(', '=', '{', '<', ';', '*', '"', ':']);
+    (started() && signs()) || ends.iter().any(|end| line.ends_with(end))
 }
 
 /// Numbers of a text, and operations between two of them or a variable.
@@ -107,12 +153,14 @@ struct Numbers {
 }
 
 impl Numbers {
+    const NONE: Self = Self {
+        count: 0,
+        operations: 0,
+    };
+
     fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let mut numbers = Self {
-            count: 0,
-            operations: 0,
-        };
+        let mut numbers = Self::NONE;
         let mut in_number = false;
         for (index, byte) in bytes.iter().enumerate() {
             let digit = byte.is_ascii_digit();
