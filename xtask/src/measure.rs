@@ -48,6 +48,14 @@ const MEASURES: &[Measure] = &[
     },
     Measure {
         kind: Kind::Bench,
+        name: "swap",
+        about: "activations of ready versions: from the commit until requests obey, and the whole call",
+        package: "pointsman-e2e",
+        model: false,
+        example: None,
+    },
+    Measure {
+        kind: Kind::Bench,
         name: "plugins",
         about: "each shipped plugin on its own config, fresh and pooled; a stream guard by the chunk",
         package: "pointsman-bench",

@@ -1,6 +1,8 @@
 //! What the end-to-end tests and the proofs share: policies as text, and chat bodies.
 
+pub mod budgets;
 pub mod faults;
+pub mod swap;
 
 use pointsman_harness::{Bundle, Gateway, GatewayOptions, Provider};
 use serde_json::{Value, json};

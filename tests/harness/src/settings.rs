@@ -62,6 +62,18 @@ impl Bundle {
         Ok(self)
     }
 
+    /// As the control API takes it.
+    #[must_use]
+    pub fn pushable(&self) -> Value {
+        use base64::Engine as _;
+        let standard = base64::engine::general_purpose::STANDARD;
+        let files = self.files.iter();
+        let files: Map<String, Value> = files
+            .map(|(path, bytes)| (path.display().to_string(), standard.encode(bytes).into()))
+            .collect();
+        json!({ "files": files })
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
