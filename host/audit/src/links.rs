@@ -93,12 +93,6 @@ impl Links {
             record,
         }))
     }
-
-    /// Where the line that was last returned stands, for telling what is wrong with it.
-    #[must_use]
-    pub fn problem(&self, what: &'static str) -> crate::Problem {
-        self.reader.problem(what)
-    }
 }
 
 impl Iterator for Links {

@@ -230,7 +230,7 @@ impl Walk {
 
     fn damaged(&mut self, problem: Problem) {
         self.prev = None;
-        self.replayed.damage.get_or_insert(problem.clone());
+        self.replayed.damage.get_or_insert_with(|| problem.clone());
         if self.placed {
             self.hole.get_or_insert(problem);
         }

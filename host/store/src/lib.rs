@@ -5,7 +5,8 @@
 //! means, whether a change makes sense to its tenant, who asks.
 //!
 //! The folder: `format` (the version of all this), `owner.lock`, `journal.NNNNNN.log` (a chain of the decision log's
-//! kind, each line synced), `state/` (sled; may be removed at any time while nobody runs) and `blobs/<2 hex>/<hex>`.
+//! kind, each line synced), `state/` (sled; may be removed while nobody runs; `state.broken` is the last one that broke)
+//! and `blobs/<2 hex>/<hex>`.
 
 #![warn(missing_docs)]
 

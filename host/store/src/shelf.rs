@@ -33,13 +33,13 @@ impl From<sled::Error> for Broken {
     }
 }
 
+/// Takes a row; what is wrong with it otherwise.
+pub(crate) type RowFn<'a> = dyn FnMut(Table, &[u8], &[u8]) -> Result<(), &'static str> + 'a;
+
 /// What the store asks of a database. One implementation today; a fleet's is Postgres.
 pub(crate) trait Shelf: Send {
     /// Gives every row to `row`; where they stand, or none where they were never filled whole.
-    fn load(
-        &mut self,
-        row: &mut dyn FnMut(Table, &[u8], &[u8]) -> Result<(), &'static str>,
-    ) -> Result<Option<Mark>, Broken>;
+    fn load(&mut self, row: &mut RowFn<'_>) -> Result<Option<Mark>, Broken>;
 
     /// Changes rows, all or none. Without a mark they are being filled, and count for nothing yet.
     fn apply(&mut self, ops: &[Op], mark: Option<&Mark>) -> Result<(), Broken>;
@@ -97,10 +97,7 @@ fn open_db(folder: &Path) -> Result<sled::Db, Broken> {
 }
 
 impl Shelf for Sled {
-    fn load(
-        &mut self,
-        row: &mut dyn FnMut(Table, &[u8], &[u8]) -> Result<(), &'static str>,
-    ) -> Result<Option<Mark>, Broken> {
+    fn load(&mut self, row: &mut RowFn<'_>) -> Result<Option<Mark>, Broken> {
         guarded(|| {
             let (meta, tables) = self.trees.split_last().expect("opened with it");
             let Some(mark) = meta.get(MARK)? else {

@@ -275,8 +275,8 @@ mod tests {
     use pointsman_domain::control::Change;
 
     use super::{Store, StoreConfig};
-    use crate::rows::{Mark, Op, Table};
-    use crate::shelf::{Broken, Shelf};
+    use crate::rows::{Mark, Op};
+    use crate::shelf::{Broken, RowFn, Shelf};
 
     /// A database that takes some commits, and then nothing.
     struct Failing {
@@ -285,10 +285,7 @@ mod tests {
     }
 
     impl Shelf for Failing {
-        fn load(
-            &mut self,
-            _: &mut dyn FnMut(Table, &[u8], &[u8]) -> Result<(), &'static str>,
-        ) -> Result<Option<Mark>, Broken> {
+        fn load(&mut self, _: &mut RowFn<'_>) -> Result<Option<Mark>, Broken> {
             Ok(None)
         }
 

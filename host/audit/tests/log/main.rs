@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod links;
 mod reading;
 mod records;
 mod sums;

@@ -17,7 +17,9 @@ fn sound(folder: &Path) -> (Store, Vec<u8>) {
     let bundle = store.put_blob(b"a bundle").expect("kept");
     commit(&store, &call(2, version("quickstart", 1, bundle)));
     for rows in 0..2 {
-        let blob = store.put_blob(format!("prices {rows}").as_bytes()).expect("kept");
+        let blob = store
+            .put_blob(format!("prices {rows}").as_bytes())
+            .expect("kept");
         let put = Prices {
             digest: blob,
             blob,
@@ -89,7 +91,9 @@ fn a_backup_of_a_reopened_store_is_restored() {
     drop(sound(folder.path()));
     let (store, _) = open(folder.path());
     let mut archive = Vec::new();
-    store.backup(&mut archive).expect("made of a sealed journal");
+    store
+        .backup(&mut archive)
+        .expect("made of a sealed journal");
     let parent = tempfile::tempdir().expect("a folder");
     let target = parent.path().join("control");
     restore(&archive, &target).expect("restored");
@@ -147,11 +151,17 @@ fn a_folder_that_holds_anything_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_store, archive) = sound(folder.path());
     let refused = restore(&archive, folder.path());
-    assert!(matches!(refused, Err(StoreError::NotEmpty { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::NotEmpty { .. })),
+        "{refused:?}"
+    );
     let parent = tempfile::tempdir().expect("a folder");
     fs::write(parent.path().join("mine"), "kept").expect("writes");
     let refused = restore(&archive, parent.path());
-    assert!(matches!(refused, Err(StoreError::NotEmpty { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::NotEmpty { .. })),
+        "{refused:?}"
+    );
     assert_eq!(fs::read_dir(parent.path()).expect("reads").count(), 1);
 }
 
@@ -166,7 +176,11 @@ fn refuses(archive: &[u8], why: &str) {
         ),
         "{why}: {refused:?}"
     );
-    assert_eq!(fs::read_dir(parent.path()).expect("reads").count(), 0, "{why}");
+    assert_eq!(
+        fs::read_dir(parent.path()).expect("reads").count(),
+        0,
+        "{why}"
+    );
 }
 
 /// The members of an archive, each with its header.
@@ -201,7 +215,10 @@ fn a_cut_archive_is_refused_wherever_it_is_cut() {
     // Two empty blocks end a tar: without them it is still whole.
     let end = archive.len() - 1024;
     for cut in (0..end).step_by(97).chain([end - 513, end - 1]) {
-        refuses(&archive[..cut], &format!("cut at {cut} of {}", archive.len()));
+        refuses(
+            &archive[..cut],
+            &format!("cut at {cut} of {}", archive.len()),
+        );
     }
 }
 
@@ -355,7 +372,10 @@ fn an_archive_that_cannot_be_written_is_an_error() {
     let (store, archive) = sound(folder.path());
     for room in (0..archive.len()).step_by(512) {
         let refused = store.backup(&mut Full(room));
-        assert!(matches!(refused, Err(StoreError::Stream { .. })), "{room}: {refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Stream { .. })),
+            "{room}: {refused:?}"
+        );
     }
     assert!(store.backup(&mut Full(archive.len())).is_ok());
 }

@@ -28,7 +28,10 @@ fn a_blob_reads_as_it_was_put_and_is_put_once() {
     );
     let (store, _) = open(folder.path());
     assert_eq!(&store.blob(&digest).expect("there")[..], b"bytes");
-    assert_eq!(fs::read(file(folder.path(), &digest)).expect("reads"), b"bytes");
+    assert_eq!(
+        fs::read(file(folder.path(), &digest)).expect("reads"),
+        b"bytes"
+    );
     let empty = store.put_blob(b"").expect("kept");
     assert_eq!(store.blob(&empty).expect("there").len(), 0);
 }
@@ -56,7 +59,10 @@ fn a_missing_blob_says_so() {
     let folder = tempfile::tempdir().expect("a folder");
     let (store, _) = open(folder.path());
     let read = store.blob(&digest(9));
-    assert!(matches!(read, Err(StoreError::BlobMissing { .. })), "{read:?}");
+    assert!(
+        matches!(read, Err(StoreError::BlobMissing { .. })),
+        "{read:?}"
+    );
 }
 
 #[test]

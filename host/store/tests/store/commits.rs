@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use pointsman_domain::control::Change;
-use pointsman_store::{IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS, State, Store, StoreConfig, StoreError};
+use pointsman_store::{
+    IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS, State, Store, StoreConfig, StoreError,
+};
 use proptest::prelude::*;
 
 use crate::changes::{
@@ -47,12 +49,7 @@ fn a_removed_tenant_takes_its_keys_and_no_others() {
         call(2, tenant("b")),
         call(3, Change::KeyCreated(key_of("key-1", "a"))),
         call(4, Change::KeyCreated(key_of("key-2", "b"))),
-        call(
-            5,
-            Change::TenantRemoved {
-                id: "a".to_owned(),
-            },
-        ),
+        call(5, Change::TenantRemoved { id: "a".to_owned() }),
     ]);
     assert_eq!(state.keys.keys().collect::<Vec<_>>(), ["key-2"]);
     assert_eq!(state.tenants.keys().collect::<Vec<_>>(), ["b"]);
@@ -101,7 +98,12 @@ fn a_clock_that_steps_back_changes_no_order() {
     }
     let (store, _) = open(folder.path());
     assert_eq!(store.state(), sum(&calls));
-    let sequences: Vec<_> = store.entries(0, 9).expect("reads").iter().map(|entry| (entry.sequence, entry.at_ms)).collect();
+    let sequences: Vec<_> = store
+        .entries(0, 9)
+        .expect("reads")
+        .iter()
+        .map(|entry| (entry.sequence, entry.at_ms))
+        .collect();
     assert_eq!(sequences, [(1, 9_000), (2, 5_000), (3, 1)]);
 }
 
@@ -235,7 +237,8 @@ fn what_a_new_folder_holds_is_for_its_owner_alone() {
     assert_eq!(recovered, pointsman_store::Recovered::default());
     commit(&store, &call(1, tenant("a")));
     store.put_blob(b"x").expect("kept");
-    let mode = |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
+    let mode =
+        |path: &std::path::Path| path.metadata().expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     assert_eq!(mode(&folder.join("journal.000001.log")), 0o600);
 }

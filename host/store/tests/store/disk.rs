@@ -67,7 +67,12 @@ fn a_full_disk_refuses_and_changes_nothing_and_goes_on_when_there_is_room() {
                 let now = journal.metadata().map_or(0, |found| found.len());
                 assert_eq!(now, len, "nothing is left behind");
                 let state = store
-                    .commit(call.at_ms, "admin", call.change.clone(), call.idempotency.clone())
+                    .commit(
+                        call.at_ms,
+                        "admin",
+                        call.change.clone(),
+                        call.idempotency.clone(),
+                    )
                     .expect("there is room again");
                 assert_eq!(state, sum(&calls[..=index]));
             }
@@ -100,7 +105,9 @@ fn whatever_file_is_full_what_was_acknowledged_is_there_afterwards() {
         "disk::whatever_file_is_full_what_was_acknowledged_is_there_afterwards",
         |folder| {
             // The journal, the format and the shelf grow by bytes, pages and segments.
-            let bounds = (0..40).map(|step| step * 120).chain((1..24).map(|step| step * 48 * 1024));
+            let bounds = (0..40)
+                .map(|step| step * 120)
+                .chain((1..24).map(|step| step * 48 * 1024));
             for bound in bounds {
                 let folder = folder.join(bound.to_string());
                 let acknowledged = bounded(bound, || fill(&folder));

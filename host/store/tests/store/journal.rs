@@ -49,7 +49,11 @@ fn a_cut_at_every_byte_of_the_last_entry_keeps_the_whole_ones() {
             }
             let copied_file = segments(copied.path()).remove(0);
             fs::write(&copied_file, &whole[..cut]).expect("writes");
-            let kept = if cut == whole.len() { calls.len() } else { calls.len() - 1 };
+            let kept = if cut == whole.len() {
+                calls.len()
+            } else {
+                calls.len() - 1
+            };
             let (store, recovered) = open(copied.path());
             assert_eq!(store.state(), sum(&calls[..kept]), "cut at {cut}");
             let torn = if cut == whole.len() { 0 } else { cut - last };
@@ -111,13 +115,21 @@ fn damage_that_the_queryable_state_covers_is_told_and_survived() {
             matches!(refused, Err(StoreError::Damaged { .. })),
             "a copy of it could not be restored: {refused:?}"
         );
-        let sequences: Vec<_> = store.entries(0, 99).expect("reads").iter().map(|entry| entry.sequence).collect();
+        let sequences: Vec<_> = store
+            .entries(0, 99)
+            .expect("reads")
+            .iter()
+            .map(|entry| entry.sequence)
+            .collect();
         assert!(!sequences.contains(&5) && sequences.contains(&4) && sequences.contains(&6));
         commit(&store, &call(99, tenant("next")));
     }
     without_state(folder.path());
     let refused = Store::open(folder.path(), StoreConfig::default());
-    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Damaged { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -141,7 +153,10 @@ fn a_changed_entry_with_a_mended_checksum_is_refused() {
     assert_ne!(lines.concat(), text);
     fs::write(&file, lines.concat()).expect("writes");
     let refused = Store::open(folder.path(), StoreConfig::default());
-    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Damaged { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -157,7 +172,10 @@ fn a_missing_segment_or_entry_is_refused() {
         let bytes = fs::read(file).expect("reads");
         fs::remove_file(file).expect("removes");
         let refused = Store::open(folder.path(), StoreConfig::default());
-        assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{file:?}: {refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Damaged { .. })),
+            "{file:?}: {refused:?}"
+        );
         fs::write(file, bytes).expect("writes");
     }
     assert_eq!(open(folder.path()).0.state().sequence, 3);
@@ -199,7 +217,7 @@ fn the_journal_of_another_time_is_not_taken_for_this_one() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("FUZZ").map_or(24, |n| n.parse().expect("n"))))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever one changed byte does: the state is that of the journal's whole entries, or the store refuses.
     #[test]

@@ -41,19 +41,33 @@ fn a_newer_or_unknown_format_is_refused_and_left_as_it_is() {
     }
     let file = folder.path().join("format");
     assert_eq!(fs::read_to_string(&file).expect("reads"), "1\n");
-    for text in ["2\n", "0\n", "", "one", "1 1", "\u{1b}[31m2", "99999999999999999999"] {
+    for text in [
+        "2\n",
+        "0\n",
+        "",
+        "one",
+        "1 1",
+        "\u{1b}[31m2",
+        "99999999999999999999",
+    ] {
         fs::write(&file, text).expect("writes");
         let refused = Store::open(folder.path(), StoreConfig::default());
         let Err(error @ StoreError::Format { .. }) = refused else {
             unreachable!("{text:?}: {refused:?}");
         };
-        assert!(error.to_string().contains("this version reads 1 to 1"), "{error}");
+        assert!(
+            error.to_string().contains("this version reads 1 to 1"),
+            "{error}"
+        );
         assert!(!error.to_string().contains('\u{1b}'));
         assert_eq!(fs::read_to_string(&file).expect("reads"), text);
     }
     fs::write(&file, [0xff; 4096]).expect("writes");
     let refused = Store::open(folder.path(), StoreConfig::default());
-    assert!(matches!(refused, Err(StoreError::Format { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Format { .. })),
+        "{refused:?}"
+    );
     fs::remove_file(&file).expect("removes");
     let refused = Store::open(folder.path(), StoreConfig::default());
     assert!(
