@@ -23,6 +23,7 @@ use crate::limits::{
 use crate::plane::By;
 use crate::problem::Problem;
 use crate::routes::App;
+use crate::strict::Objects;
 
 /// Who changes something: there is one token.
 const ACTOR: &str = "admin";
@@ -230,9 +231,10 @@ fn check_type(headers: &HeaderMap, kind: &Kind) -> Result<(), Problem> {
             "send the bytes as they are, without Content-Encoding",
         ));
     }
-    let given = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let mut given = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, more) = (given.next(), given.next());
+    let given = first.and_then(|value| value.to_str().ok());
+    let given = given.filter(|_| more.is_none());
     let essence = given.map(|given| given.split(';').next().unwrap_or_default().trim());
     let known = |given: &str| {
         kind.types
@@ -244,7 +246,7 @@ fn check_type(headers: &HeaderMap, kind: &Kind) -> Result<(), Problem> {
     }
     let detail = match essence {
         Some(essence) => format!("the content type `{}` is not taken here", clip(essence)),
-        None => "the body has no content type".to_owned(),
+        None => "the body has no content type, or more than one".to_owned(),
     };
     let next = format!("send `Content-Type: {}`", kind.types.join("` or `"));
     Err(Problem::wrong_type(detail, next))
@@ -267,7 +269,7 @@ async fn collect(body: Body, kind: &Kind) -> Result<Bytes, Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut reader);
+    let parsed = serde_path_to_error::deserialize(Objects(&mut reader));
     parsed
         .map_err(|error| {
             let path = error.path().to_string();

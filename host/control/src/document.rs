@@ -11,7 +11,7 @@ use utoipa::openapi::{
 };
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
-use crate::problem::{PROBLEM_JSON, Problem};
+use crate::problem::{Details, PROBLEM_JSON};
 use crate::routes;
 use crate::source::Decision;
 
@@ -29,7 +29,7 @@ pub fn openapi() -> Value {
     ),
     servers((url = "http://127.0.0.1:8081", description = "where a node listens unless it is told otherwise")),
     security(("admin-token" = [])),
-    components(schemas(Problem, Decision)),
+    components(schemas(Details, Decision)),
     modifiers(&Shared),
     tags(
         (name = "policies", description = "Versions of policies: pushed, checked, activated, rolled back."),

@@ -26,6 +26,7 @@ mod query;
 mod routes;
 mod serve;
 mod source;
+mod strict;
 mod work;
 
 use std::sync::Arc;

@@ -14,16 +14,21 @@ use crate::source::SourceError;
 /// What a problem's content type is.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
+/// An error on its way to the caller.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Problem(Box<Details>);
+
 /// An error (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(examples(json!({
+#[schema(as = Problem, examples(json!({
     "type": "urn:pointsman:problem:unknown",
     "title": "No such thing",
     "status": 404,
     "detail": "no policy `quickstrat`",
     "next": "GET /admin/v1/policies lists those that were pushed",
 })))]
-pub(crate) struct Problem {
+pub(crate) struct Details {
     /// A stable name of the kind: match on this.
     r#type: String,
     /// The kind, for people.
@@ -50,7 +55,7 @@ impl Problem {
         detail: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Details {
             r#type: format!("urn:pointsman:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -58,11 +63,11 @@ impl Problem {
             next: next.into(),
             findings: Vec::new(),
             etag: None,
-        }
+        }))
     }
 
     fn with(mut self, findings: Vec<Finding>) -> Self {
-        self.findings = findings;
+        self.0.findings = findings;
         self
     }
 
@@ -309,11 +314,9 @@ impl From<PlaneError> for Problem {
                 let next = "read it again, and repeat the change with the entity tag that it has now if it is still wanted";
                 let status = StatusCode::PRECONDITION_FAILED;
                 let title = "It has changed";
-                let problem = Self::new("precondition-failed", title, status, detail, next);
-                Self {
-                    etag: current,
-                    ..problem
-                }
+                let mut problem = Self::new("precondition-failed", title, status, detail, next);
+                problem.0.etag = current;
+                problem
             }
             PlaneError::Invalid { findings, .. } => Self::new(
                 "invalid",
@@ -341,7 +344,8 @@ impl From<PlaneError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).expect("strings and numbers are JSON");
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

@@ -367,7 +367,7 @@ async fn unknown_paths_and_methods_are_problems() {
     plain(&running, "/v1/chat/completions")
         .await
         .problem(404, "not-found");
-    admin(&running, "/admin/v1/policies")
+    admin(&running, "/admin/v1/nothing")
         .await
         .problem(404, "not-found");
     call(&running, "POST", "/healthz", "content-length: 0\r\n")

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::header;
 
-use crate::problem::Problem;
+use crate::problem::{Details, Problem};
 use crate::routes::App;
 
 /// What the metrics' text is; the format ends with `# EOF`, which plain Prometheus text does not.
@@ -27,7 +27,7 @@ pub(crate) fn health() -> Ready<&'static str> {
     get, path = "/readyz", operation_id = "readiness", tag = "probes", security(()),
     responses(
         (status = 200, description = "It does.", body = String, content_type = "text/plain"),
-        (status = 503, description = "Not now, and why.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Not now, and why.", body = Details, content_type = "application/problem+json"),
     )
 )]
 pub(crate) fn ready(State(app): State<Arc<App>>) -> Ready<Response> {
