@@ -20,9 +20,11 @@ mod stream;
 mod timeline;
 
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 
 use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use http::request::Parts;
 use hyper::body::Incoming;
 use pointsman_domain::decision::Outcome;
@@ -58,18 +60,32 @@ impl From<crate::reply::Gone> for Stop {
 }
 
 /// Serves one chat completion from its first byte to its records; log lines meanwhile say whose they are.
-pub(crate) async fn chat(worker: Rc<Worker>, parts: Parts, body: Incoming, reply: Reply) {
-    let exchange = Exchange::new(Rc::clone(&worker), reply, &parts.headers);
-    tagged(exchange.tag(), serve(worker, exchange, parts, body)).await;
+///
+/// Boxed where it is made, and what runs inside it is pinned in place: a function that takes a future by value keeps
+/// it twice, and each move of a request's state would be a copy of kilobytes.
+pub(crate) fn chat(
+    worker: Rc<Worker>,
+    parts: Parts,
+    body: Incoming,
+    reply: Reply,
+) -> LocalBoxFuture<'static, ()> {
+    Box::pin(async move {
+        let mut exchange = Exchange::new(Rc::clone(&worker), reply, &parts.headers);
+        let tag = exchange.tag();
+        tagged(tag, pin!(serve(&worker, &mut exchange, &parts, body))).await;
+    })
 }
 
-async fn serve(worker: Rc<Worker>, mut exchange: Exchange, parts: Parts, body: Incoming) {
+async fn serve(worker: &Worker, exchange: &mut Exchange, parts: &Parts, body: Incoming) {
     let generation = exchange.generation();
-    let ended = tokio::select! {
-        biased;
-        ended = whatever_happens(phases(&mut exchange, &parts, body)) => ended,
-        why = worker.cut(generation) => {
-            Err(GatewayError::new(ErrorKind::Unavailable, why).into())
+    let ended = {
+        let phases = pin!(phases(exchange, parts, body));
+        tokio::select! {
+            biased;
+            ended = whatever_happens(phases) => ended,
+            why = worker.cut(generation) => {
+                Err(GatewayError::new(ErrorKind::Unavailable, why).into())
+            }
         }
     };
     exchange.settle();
@@ -98,7 +114,9 @@ const fn is_denial(kind: ErrorKind) -> bool {
 }
 
 /// A bug of ours ends one request, with an answer and a record.
-async fn whatever_happens<T>(phases: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+async fn whatever_happens<T>(
+    phases: Pin<&mut impl Future<Output = Result<T, Stop>>>,
+) -> Result<T, Stop> {
     let ended = AssertUnwindSafe(phases).catch_unwind().await;
     ended.unwrap_or_else(|_told_by_the_hook| {
         let message =
@@ -146,7 +164,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        match runtime.block_on(whatever_happens(phases)) {
+        match runtime.block_on(whatever_happens(pin!(phases))) {
             Err(Stop::Error(error)) => assert_eq!(error.http_status(), 500),
             other => panic!("{other:?}"),
         }

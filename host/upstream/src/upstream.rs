@@ -144,7 +144,8 @@ impl Upstream {
         }
         let request = outgoing.request(origin)?;
         let deadline = Instant::now() + span(outgoing.connect_timeout_ms);
-        let mut connection = self.dialer.dial(origin, deadline).await?;
+        // Seldom needed, and large: boxed, so that not every request in flight keeps room for it.
+        let mut connection = Box::pin(self.dialer.dial(origin, deadline)).await?;
         match connection.send(request).await {
             Ok(response) => Answer::new(response, connection, Rc::clone(&self.idle), key()),
             Err(unanswered) => {

@@ -4,6 +4,7 @@
 //! Promises: an answer is told again only to a request that is equal in everything that decided it; a follower waits
 //! no longer than its own deadline; only whole answers that went out under a written record are kept.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +137,7 @@ impl Exchange {
                     followed += 1;
                     let left = policy.execute.deadline_ms.saturating_sub(self.now_ms());
                     let wait = tokio::time::timeout(Duration::from_millis(left), follow.ended());
-                    let waited = or_gone(&mut self.reply, wait).await?;
+                    let waited = or_gone(&mut self.reply, pin!(wait)).await?;
                     self.keeping.waited_ms = self.now_ms() - began_ms;
                     match waited {
                         Ok(Some(kept)) => return self.tell(&kept, CacheUse::Coalesced).map(Some),

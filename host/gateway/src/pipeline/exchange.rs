@@ -352,7 +352,7 @@ impl Exchange {
     }
 
     /// Sends what waited for the record, or the error.
-    pub(crate) async fn finish(mut self, error: Option<GatewayError>) {
+    pub(crate) async fn finish(&mut self, error: Option<GatewayError>) {
         if let Some(headers) = self.answer_head.take()
             && let Some(body) = self.tail.pop_front()
         {

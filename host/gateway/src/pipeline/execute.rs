@@ -1,5 +1,6 @@
 //! Execute: attempts along the plan, and the answer through the response guards to the client.
 
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -49,7 +50,7 @@ impl Failed {
 /// Waits for `future` unless the client goes away first, which cancels it.
 pub(super) async fn or_gone<T>(
     reply: &mut Reply,
-    future: impl Future<Output = T>,
+    future: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Stop> {
     tokio::select! {
         biased;
@@ -68,14 +69,14 @@ impl Exchange {
         let mut attempts = Attempts::new(&plan, settings, self.now_ms());
         let mut retry_after_ms: Option<u64> = None;
         // Who left while it was decided costs no attempt.
-        or_gone(&mut self.reply, std::future::ready(())).await?;
+        or_gone(&mut self.reply, pin!(std::future::ready(()))).await?;
         loop {
             let now = self.now_ms();
             match attempts.next(now) {
                 Next::Wait { until_ms } => {
                     let pause =
                         tokio::time::sleep(Duration::from_millis(until_ms.saturating_sub(now)));
-                    or_gone(&mut self.reply, pause).await?;
+                    or_gone(&mut self.reply, pin!(pause)).await?;
                 }
                 Next::Try(attempt) => match self.attempt(&attempt).await? {
                     Tried::Answered => return Ok(Outcome::Ok),
@@ -178,7 +179,7 @@ impl Exchange {
             connect_timeout_ms: attempt.connect_timeout_ms,
             headers_timeout_ms: self.headers_timeout_ms(attempt),
         };
-        let answer = match or_gone(&mut self.reply, worker.upstream.send(outgoing)).await? {
+        let answer = match or_gone(&mut self.reply, pin!(worker.upstream.send(outgoing))).await? {
             Ok(answer) => answer,
             Err(error) => return Ok(Tried::Failed(from_upstream(&error))),
         };
@@ -214,7 +215,7 @@ impl Exchange {
         };
         let within = Duration::from_millis(limits::ERROR_BODY_MS_MAX);
         // What has come by then has to do.
-        let _in_time = or_gone(&mut self.reply, tokio::time::timeout(within, read)).await?;
+        let _in_time = or_gone(&mut self.reply, pin!(tokio::time::timeout(within, read))).await?;
         body.truncate(limits::ERROR_BYTES_MAX);
         let told = openai::error::parse_provider_error(status, &body);
         let mut failed = Failed::new(
@@ -339,7 +340,7 @@ impl Exchange {
                 .idle_timeout_ms
                 .min(attempt.deadline_at_ms.saturating_sub(now));
             let wait = tokio::time::timeout(Duration::from_millis(pause), answer.chunk());
-            match or_gone(&mut self.reply, wait).await? {
+            match or_gone(&mut self.reply, pin!(wait)).await? {
                 Err(_) => {
                     return Ok(Some(Failed::new(
                         Failure::Timeout,

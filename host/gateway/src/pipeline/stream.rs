@@ -1,5 +1,6 @@
 //! A streamed answer on its way to the client: what starts it, what ends it, and what breaks it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,8 +119,11 @@ impl Exchange {
                 .unwrap_or(u64::MAX)
                 .min(patience.ends_at(release.summary().saw_content));
             let pause = Duration::from_millis(wake_at.saturating_sub(now));
-            let arrived =
-                or_gone(&mut self.reply, tokio::time::timeout(pause, answer.chunk())).await?;
+            let arrived = or_gone(
+                &mut self.reply,
+                pin!(tokio::time::timeout(pause, answer.chunk())),
+            )
+            .await?;
             let now = self.now_ms();
             let mut ended = false;
             let mut broken = None;
