@@ -2,6 +2,7 @@
 //! linked once; a module a promise.
 
 mod answers;
+mod cache;
 mod cli;
 mod decisions;
 mod docs;
@@ -12,6 +13,7 @@ mod faults;
 mod floor;
 mod guards;
 mod hostile;
+mod idempotency;
 mod quickstart;
 mod records;
 mod refusals;
