@@ -2,8 +2,11 @@
 //! linked once; a module a promise.
 
 mod answers;
+mod budgets;
 mod cache;
 mod cli;
+mod control_cli;
+mod control_faults;
 mod decisions;
 mod docs;
 mod drain;
@@ -13,11 +16,20 @@ mod faults;
 mod floor;
 mod guards;
 mod hostile;
+mod http2;
 mod idempotency;
+mod limits;
+mod logs;
+mod metrics;
+mod openapi;
 mod quickstart;
 mod records;
 mod refusals;
 mod sdk;
 mod secrets;
+mod smuggling;
 mod startup;
+mod tls;
+mod traces;
 mod transport;
+mod upgrade;
