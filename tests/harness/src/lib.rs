@@ -7,6 +7,7 @@
 //! Binaries, components and the model must be built before: `cargo xtask test` does it.
 
 mod client;
+mod collector;
 mod engine;
 mod event;
 mod gateway;
@@ -18,6 +19,7 @@ mod settings;
 mod wait;
 
 pub use client::{Client, Reply, Streaming};
+pub use collector::{Collector, Span};
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Events, data_of, events};
 pub use gateway::{Gateway, GatewayOptions, Told, shipped_policies};

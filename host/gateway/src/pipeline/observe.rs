@@ -132,9 +132,8 @@ impl Exchange {
 
     /// What an operator should look into: the gateway's own failures and faults of plugins.
     fn tell_trouble(&self, closed: &Closed, error: Option<&GatewayError>) {
-        let is_ours = error.is_some_and(|error| {
-            matches!(error.kind.side(), Side::Gateway | Side::Plugin)
-        });
+        let is_ours =
+            error.is_some_and(|error| matches!(error.kind.side(), Side::Gateway | Side::Plugin));
         let fault = closed.steps.iter().find_map(|step| step.fault.as_ref());
         let fault = fault.or(self.observed.fault.as_ref());
         if (is_ours || fault.is_some())
