@@ -8,7 +8,7 @@ mod http2;
 mod listen;
 mod route;
 mod strict;
-mod tls;
+pub(crate) mod tls;
 mod upgrade;
 
 use std::net::TcpListener as StdListener;
@@ -207,7 +207,8 @@ struct Signals {
 
 impl Signals {
     fn new(looks: bool) -> anyhow::Result<Self> {
-        let wait = |kind, name: &str| signal(kind).with_context(|| format!("cannot wait for {name}"));
+        let wait =
+            |kind, name: &str| signal(kind).with_context(|| format!("cannot wait for {name}"));
         Ok(Self {
             terminate: wait(SignalKind::terminate(), "SIGTERM")?,
             interrupt: wait(SignalKind::interrupt(), "SIGINT")?,

@@ -129,6 +129,7 @@ impl Gateway {
         }
         let (process, word) = place.serve().await?;
         let (data_url, control_url) = urls(&word)?;
+        place.tell(&control_url)?;
         Ok(Self {
             process,
             data_url,
@@ -148,6 +149,7 @@ impl Gateway {
         }
         let (process, word) = self.place.serve().await?;
         (self.data_url, self.control_url) = urls(&word)?;
+        self.place.tell(&self.control_url)?;
         self.process = process;
         Ok(())
     }
@@ -366,6 +368,13 @@ impl Place {
         let mut command = self.command()?;
         command.arg("serve");
         Process::start(command, self.folder.path()).await
+    }
+
+    /// Where the command line finds the server, whose port the system picked.
+    fn tell(&self, control_url: &str) -> anyhow::Result<()> {
+        let path = self.path("state").join("client.json");
+        std::fs::write(&path, json!({"control_url": control_url}).to_string())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn cli(&self, arguments: &[&str]) -> anyhow::Result<Told> {

@@ -53,7 +53,10 @@ fn plugins(cli: &Cli<'_>) -> anyhow::Result<()> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder).with_context(unread)? {
         let path = entry.with_context(unread)?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
             files.push(path.display().to_string());
         }
     }
@@ -84,7 +87,11 @@ fn one(
     let version = pushed["version"]
         .as_u64()
         .context("`pointsman policy push --json` told no version")?;
-    match judge(version, pushed["active"].as_u64(), record.get(name).copied()) {
+    match judge(
+        version,
+        pushed["active"].as_u64(),
+        record.get(name).copied(),
+    ) {
         Verdict::Serves => {}
         Verdict::Activate => {
             cli.run(&["policy", "activate", name, &version.to_string()])?;

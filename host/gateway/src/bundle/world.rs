@@ -90,12 +90,37 @@ pub(crate) enum Shelf {
     Stored(Arc<Store>),
 }
 
+/// Plugins of which other bytes were pushed later under the same name and version.
+fn replaced(state: &State) -> BTreeSet<Digest> {
+    let mut newest: BTreeMap<(&str, &str), &control::Plugin> = BTreeMap::new();
+    let mut replaced = BTreeSet::new();
+    for plugin in state.plugins.values() {
+        let place = (plugin.name.as_str(), plugin.version.as_str());
+        let older = match newest.get(&place) {
+            Some(known) if known.pushed_ms > plugin.pushed_ms => plugin.digest,
+            Some(known) => {
+                let older = known.digest;
+                newest.insert(place, plugin);
+                older
+            }
+            None => {
+                newest.insert(place, plugin);
+                continue;
+            }
+        };
+        replaced.insert(older);
+    }
+    replaced
+}
+
 /// What a node has, as bundles see it: plugins, credentials by name, prices.
 pub(crate) struct World<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) house: &'a House,
     /// What each plugin says of itself.
     pub(crate) facts: Vec<PluginFact>,
+    /// Those of which other bytes of the same name and version were pushed later: only what is pinned to them means them.
+    replaced: BTreeSet<Digest>,
     pub(crate) shelf: Shelf,
     pub(crate) prices: Option<Arc<Catalogue>>,
 }
@@ -125,6 +150,7 @@ impl<'a> World<'a> {
             runtime,
             house,
             facts: plugins.iter().map(|plugin| fact(plugin)).collect(),
+            replaced: BTreeSet::new(),
             shelf: Shelf::Loaded(plugins),
             prices: prices.transpose()?,
         })
@@ -150,6 +176,7 @@ impl<'a> World<'a> {
             runtime,
             house,
             facts: state.plugins.values().map(fact).collect(),
+            replaced: replaced(state),
             shelf: Shelf::Stored(Arc::clone(store)),
             prices,
         }
@@ -196,7 +223,7 @@ impl<'a> World<'a> {
 
     fn known(&self, folder: &Folder) -> Facts {
         Facts {
-            plugins: self.facts.clone(),
+            plugins: self.meant(folder),
             credentials: self.house.facts.clone(),
             prices: self
                 .prices
@@ -207,15 +234,34 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The plugins that a bundle may mean: what was pushed last under a name and version, and what it is pinned to.
+    fn meant(&self, folder: &Folder) -> Vec<PluginFact> {
+        let pinned = |digest: &Digest| {
+            let locked = folder.lock.iter().flat_map(|lock| &lock.plugins);
+            locked.into_iter().any(|locked| locked.digest == *digest)
+        };
+        let facts = self.facts.iter();
+        facts
+            .filter(|fact| !self.replaced.contains(&fact.digest) || pinned(&fact.digest))
+            .cloned()
+            .collect()
+    }
+
     /// The digest of the plugin that a reference of a bundle means.
     fn resolved<'b>(
         &'b self,
         folder: &'b Folder,
         reference: &PluginRef,
     ) -> anyhow::Result<&'b PluginFact> {
-        Installed::new(&self.facts, folder.lock.as_ref())
+        let meant = self.meant(folder);
+        let digest = Installed::new(&meant, folder.lock.as_ref())
             .resolve(reference)
-            .map_err(|error| anyhow::anyhow!("{error}; {}", error.help()))
+            .map_err(|error| anyhow::anyhow!("{error}; {}", error.help()))?
+            .digest;
+        let mut facts = self.facts.iter();
+        facts
+            .find(|fact| fact.digest == digest)
+            .context("a plugin that was resolved is known")
     }
 
     /// The plugin that a reference of a bundle means.
@@ -251,7 +297,11 @@ impl<'a> World<'a> {
     /// The digest of a bundle's content: policy, plugins and data.
     pub(crate) fn content(&self, folder: &Folder) -> anyhow::Result<Digest> {
         let pins = self.pins(folder)?;
-        Ok(digest::bundle(&folder.policy, &pins, &folder.data_digests()))
+        Ok(digest::bundle(
+            &folder.policy,
+            &pins,
+            &folder.data_digests(),
+        ))
     }
 
     /// The digest of the effective policy: floor and bundle, plugins and data.

@@ -105,6 +105,20 @@ impl Client {
     }
 }
 
+/// Whether there is control state that can be worked on.
+pub(crate) fn has_state(settings: &Settings) -> bool {
+    settings.state().join("control").is_dir()
+}
+
+/// Where a server was looked for in vain.
+fn nobody(place: &Place, settings: &Settings) -> anyhow::Result<String> {
+    let asked = candidates(place, settings)?.into_iter().next();
+    Ok(asked.map_or_else(
+        || "no server is named (control.listen has port 0)".to_owned(),
+        |found| format!("no server answers at {}", found.client.url()),
+    ))
+}
+
 /// Whether another process has the state folder open.
 fn is_owned(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -124,25 +138,36 @@ fn keys_of(client: &Client, tenant: &str) -> Result<Vec<KeyView>, PlaneError> {
 impl Backend {
     /// The running server, else the state folder that no server has open.
     pub(crate) fn open(place: &Place) -> anyhow::Result<Self> {
+        Self::open_or(place, false)
+    }
+
+    /// The same, and a new state folder where there is none yet.
+    pub(crate) fn open_or_make(place: &Place) -> anyhow::Result<Self> {
+        Self::open_or(place, true)
+    }
+
+    fn open_or(place: &Place, make: bool) -> anyhow::Result<Self> {
         let settings = Settings::load(place.file().as_deref())?;
         let began = Instant::now();
         loop {
             if let Some(client) = server(place, &settings)? {
                 return Ok(Self::Remote(client));
             }
+            anyhow::ensure!(
+                make || has_state(&settings),
+                "{}, and there is no control state in {} to work on without one; start a server with `cargo xtask up` or `pointsman serve`, or name one: --control URL",
+                nobody(place, &settings)?,
+                settings.state().display()
+            );
             let error = match Plane::offline(&settings) {
                 Ok(plane) => return Ok(Self::Local(Box::new(plane))),
                 Err(error) => error,
             };
             // Another command, or a server that is starting: both are soon over.
             if !is_owned(&error) || began.elapsed() > OWNED_MAX {
-                let asked = candidates(place, &settings)?.into_iter().next();
-                let asked = asked.map_or_else(
-                    || "no server is named (control.listen has port 0)".to_owned(),
-                    |found| format!("no server answers at {}", found.client.url()),
-                );
                 return Err(error.context(format!(
-                    "{asked}, and its state folder cannot be worked on without it; say where the server is: --control URL"
+                    "{}, and its state folder cannot be worked on without it; say where the server is: --control URL",
+                    nobody(place, &settings)?
                 )));
             }
             std::thread::sleep(OWNED_LOOK);
@@ -291,19 +316,21 @@ impl Backend {
         }
     }
 
-    /// The keys of one tenant, or all.
+    /// The keys of one tenant, or all; the oldest first.
     pub(crate) fn keys(&self, tenant: Option<&str>) -> Result<Vec<KeyView>, PlaneError> {
-        match (self, tenant) {
-            (Self::Local(plane), tenant) => plane.keys(tenant),
-            (Self::Remote(client), Some(tenant)) => keys_of(client, tenant),
+        let mut keys = match (self, tenant) {
+            (Self::Local(plane), tenant) => plane.keys(tenant)?,
+            (Self::Remote(client), Some(tenant)) => keys_of(client, tenant)?,
             (Self::Remote(client), None) => {
                 let mut keys = Vec::new();
                 for tenant in self.tenants()? {
                     keys.extend(keys_of(client, &tenant.tenant.id)?);
                 }
-                Ok(keys)
+                keys
             }
-        }
+        };
+        keys.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
+        Ok(keys)
     }
 
     pub(crate) fn create_key(

@@ -118,7 +118,7 @@ pub(crate) enum PolicyCommand {
 pub(crate) struct Expect {
     /// The version that must still serve, 0 for none; exit code 4 where another does
     #[arg(long = "expect", value_name = "VERSION")]
-    version: Option<u64>,
+    expected: Option<u64>,
 }
 
 pub(crate) fn run(place: &Place, command: PolicyCommand) -> anyhow::Result<ExitCode> {

@@ -76,7 +76,11 @@ pub(crate) enum TenantCommand {
 }
 
 pub(crate) fn run(place: &Place, command: TenantCommand) -> anyhow::Result<ExitCode> {
-    let backend = Backend::open(place)?;
+    let backend = match &command {
+        // Who comes first says what the first start imports.
+        TenantCommand::Add { .. } => Backend::open_or_make(place)?,
+        _ => Backend::open(place)?,
+    };
     match command {
         TenantCommand::Add {
             id,
@@ -112,7 +116,7 @@ pub(crate) fn run(place: &Place, command: TenantCommand) -> anyhow::Result<ExitC
                 let keys = backend.keys(Some(&id))?;
                 let live = keys.iter().filter(|key| key.state == "live").count();
                 say(format!(
-                    "{}\n{live} live keys of {}; entity tag \"{}\"",
+                    "{}\n{live} of {} keys live; entity tag \"{}\"",
                     line(&tenant),
                     keys.len(),
                     tenant.etag

@@ -3,7 +3,7 @@
 //! Promises: a pair that does not belong together, or a file that cannot be read, changes nothing and is told once;
 //! connections keep what they began with.
 
-mod expiry;
+pub(crate) mod expiry;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -189,15 +189,17 @@ impl Files {
         Ok(Self {
             certificate: read("certificate", &settings.certificate)?,
             key: read("key", &settings.key)?,
-            client_ca: client_ca
-                .map(|file| read("client-ca", file))
-                .transpose()?,
+            client_ca: client_ca.map(|file| read("client-ca", file)).transpose()?,
         })
     }
 
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()] {
+        for part in [
+            Some(&self.certificate),
+            Some(&self.key),
+            self.client_ca.as_ref(),
+        ] {
             let part = part.map(Vec::as_slice).unwrap_or_default();
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
@@ -206,11 +208,7 @@ impl Files {
     }
 
     /// A configuration, and when its certificate expires.
-    fn config(
-        &self,
-        settings: &Tls,
-        http2: bool,
-    ) -> Result<(ServerConfig, Option<u64>), TlsError> {
+    fn config(&self, settings: &Tls, http2: bool) -> Result<(ServerConfig, Option<u64>), TlsError> {
         let chain = certificates("certificate", &settings.certificate, &self.certificate)?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_error| TlsError::NoKey {
             file: settings.key.clone(),
@@ -275,5 +273,9 @@ fn certificates(
     };
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let read = read.map_err(|_error| none())?;
-    if read.is_empty() { Err(none()) } else { Ok(read) }
+    if read.is_empty() {
+        Err(none())
+    } else {
+        Ok(read)
+    }
 }

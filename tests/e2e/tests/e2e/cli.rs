@@ -65,8 +65,8 @@ async fn bundles_are_refused_with_place_and_reason() -> anyhow::Result<()> {
             vec!["grants", "prices"],
         ),
         (
-            good("[cache]\nmode = \"exact\"\n"),
-            vec!["exact", "not offered yet"],
+            good("[cache]\nmode = \"semantic\"\n"),
+            vec!["semantic", "not offered yet"],
         ),
     ];
     for (bundle, words) in broken {

@@ -9,7 +9,7 @@ use pointsman_upstream::EgressRules;
 
 use super::Report;
 use crate::cli::Place;
-use crate::cli::backend::Backend;
+use crate::cli::backend::{Backend, has_state};
 use crate::cli::client::{Client, ClientFile, candidates};
 use crate::node::Settings;
 use crate::plane::Plane;
@@ -59,7 +59,9 @@ pub(super) fn server(report: &mut Report, place: &Place, settings: &Settings) ->
         "start one: cargo xtask up, or pointsman serve",
     );
     // What would serve is known without a server, too.
-    if let Ok(folder) = Plane::offline(settings) {
+    if has_state(settings)
+        && let Ok(folder) = Plane::offline(settings)
+    {
         plane(report, &Backend::Local(Box::new(folder)), settings);
     }
     false
@@ -123,7 +125,13 @@ fn plane(report: &mut Report, backend: &Backend, settings: &Settings) {
                 let serves = policies
                     .iter()
                     .any(|policy| policy.name == *name && policy.active.is_some());
-                if !serves {
+                let folder = settings.policies().join(name).join("policy.toml");
+                if !serves && policies.is_empty() && folder.is_file() {
+                    report.ok(
+                        "tenants",
+                        format!("the first start imports policy {name} for tenant {id}"),
+                    );
+                } else if !serves {
                     report.fail(
                         "tenants",
                         format!("tenant {id} uses policy {name}, of which no version serves: its requests get 503"),
@@ -186,10 +194,12 @@ fn connect(endpoint: &str, rules: &EgressRules) -> Result<SocketAddr, (String, S
     };
     let uri: http::Uri = endpoint.parse().map_err(|_error| bad())?;
     let host = uri.host().ok_or_else(bad)?;
-    let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
-        Some("http") => 80,
-        _ => 443,
-    });
+    let usual = if uri.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    let port = uri.port_u16().unwrap_or(usual);
     let resolved = (host.trim_matches(['[', ']']), port).to_socket_addrs();
     let resolved = resolved.map_err(|error| {
         (

@@ -14,7 +14,7 @@ use crate::cli::{Place, say, say_json, utc};
 
 /// The entity tag to send, where what the caller expects holds; else that it does not.
 fn condition(view: &PolicyView, expect: &Expect) -> anyhow::Result<Option<String>> {
-    let Some(expected) = expect.version else {
+    let Some(expected) = expect.expected else {
         return Ok(None);
     };
     if view.active.unwrap_or(0) == expected {
@@ -42,7 +42,7 @@ pub(super) fn activate(
     let mut tag = None;
     let mut version = version;
     // A call less where nothing needs to be known.
-    if version.is_none() || expect.version.is_some() {
+    if version.is_none() || expect.expected.is_some() {
         let view = backend.policy(name)?;
         tag = condition(&view, expect)?;
         version = version.or_else(|| view.versions.last().map(|version| version.number));
@@ -63,7 +63,7 @@ pub(super) fn rollback(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let backend = Backend::open(place)?;
-    let tag = match expect.version {
+    let tag = match expect.expected {
         None => None,
         Some(_) => condition(&backend.policy(name)?, expect)?,
     };
@@ -87,31 +87,28 @@ fn told(
         say_json(&told)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Activated {
-        version,
-        generation,
-        ..
-    } = activated;
-    let before = match activated.previous {
-        Some(previous) if previous == *version => " as before".to_owned(),
-        Some(previous) => format!("; before it version {previous} did"),
-        None => "; none did before".to_owned(),
-    };
-    let live = activated.commit_to_live_us.map_or_else(String::new, |us| {
-        format!(", live {} ms after its commit", decimal(us))
-    });
-    say(format!(
-        "{name} version {version} serves{before} (generation {generation}{live}, whole call {} ms){}",
-        decimal(call_us),
-        backend.note()
-    ));
-    if activated
-        .previous
-        .is_some_and(|previous| previous != *version)
-    {
-        say(format!("undo: pointsman policy rollback {name}"));
-    }
+    say(story(name, activated, call_us) + backend.note());
     Ok(ExitCode::SUCCESS)
+}
+
+fn story(name: &str, activated: &Activated, call_us: u64) -> String {
+    let (version, generation) = (activated.version, activated.generation);
+    // Nothing was committed: it served before the call.
+    let Some(live_us) = activated.commit_to_live_us.filter(|us| *us > 0) else {
+        return format!("{name} version {version} serves already (generation {generation})");
+    };
+    let (before, undo) = match activated.previous {
+        Some(previous) => (
+            format!("before it version {previous} did"),
+            format!("\nundo: pointsman policy rollback {name}"),
+        ),
+        None => ("none did before".to_owned(), String::new()),
+    };
+    format!(
+        "{name} version {version} serves; {before} (generation {generation}, live {} ms after its commit, whole call {} ms){undo}",
+        decimal(live_us),
+        decimal(call_us)
+    )
 }
 
 /// Microseconds as milliseconds with one decimal.
@@ -279,7 +276,7 @@ mod tests {
             versions: Vec::new(),
         };
         let tag = |active, expected| {
-            let expect = Expect { version: expected };
+            let expect = Expect { expected };
             condition(&view(active), &expect).ok()
         };
         assert_eq!(tag(Some(3), Some(3)), Some(Some("tag".to_owned())));
@@ -287,6 +284,25 @@ mod tests {
         assert_eq!(tag(Some(3), None), Some(None));
         assert_eq!(tag(Some(4), Some(3)), None);
         assert_eq!(tag(Some(4), Some(0)), None);
+    }
+
+    #[test]
+    fn an_activation_tells_how_to_undo_it_and_a_repeated_one_that_nothing_was_done() {
+        let activated = |live_us| Activated {
+            generation: 9,
+            version: 4,
+            previous: Some(3),
+            etag: "4".to_owned(),
+            commit_to_live_us: live_us,
+        };
+        assert_eq!(
+            story("quickstart", &activated(Some(1_200)), 8_040),
+            "quickstart version 4 serves; before it version 3 did (generation 9, live 1.2 ms after its commit, whole call 8.0 ms)\nundo: pointsman policy rollback quickstart"
+        );
+        assert_eq!(
+            story("quickstart", &activated(Some(0)), 8_040),
+            "quickstart version 4 serves already (generation 9)"
+        );
     }
 
     #[test]

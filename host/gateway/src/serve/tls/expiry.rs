@@ -12,7 +12,9 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             return None;
         }
         let (bytes, rest) = rest.split_at_checked(count)?;
-        let length = bytes.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte));
+        let length = bytes
+            .iter()
+            .fold(0, |sum, &byte| sum << 8 | usize::from(byte));
         (length, rest)
     };
     let (content, rest) = rest.split_at_checked(length)?;
@@ -20,7 +22,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// Seconds since the epoch of a certificate's `notAfter`; none where it cannot be read.
-pub(super) fn of(certificate: &[u8]) -> Option<u64> {
+pub(crate) fn of(certificate: &[u8]) -> Option<u64> {
     const VERSION: u8 = 0xa0;
     let (_, certificate, _) = element(certificate)?;
     let (_, mut fields, _) = element(certificate)?;
@@ -62,11 +64,16 @@ fn seconds(tag: u8, text: &str) -> Option<u64> {
 /// Days from the epoch to a date.
 fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
     const LENGTHS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        let divides = |by| year.is_multiple_of(by);
+        divides(4) && (!divides(100) || divides(400))
+    };
     if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) || day == 0 {
         return None;
     }
-    let years: u64 = (1970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
+    let years: u64 = (1970..year)
+        .map(|year| 365 + u64::from(is_leap(year)))
+        .sum();
     let months = LENGTHS.iter().zip(1..month).map(|(length, _)| length);
     let leap_day = u64::from(month > 2 && is_leap(year));
     Some(years + months.sum::<u64>() + leap_day + day - 1)
@@ -82,14 +89,27 @@ mod tests {
         assert_eq!(seconds(0x17, "491231235959Z"), Some(2_524_607_999));
         assert_eq!(seconds(0x18, "20240229120000Z"), Some(1_709_208_000));
         assert_eq!(seconds(0x18, "20240301000000Z"), Some(1_709_251_200));
-        for bad in ["", "Z", "7001010000Z", "701301000000Z", "70é101000000Z", "700101000000+0100"] {
+        for bad in [
+            "",
+            "Z",
+            "7001010000Z",
+            "701301000000Z",
+            "70é101000000Z",
+            "700101000000+0100",
+        ] {
             assert_eq!(seconds(0x17, bad), None, "{bad}");
         }
     }
 
     #[test]
     fn what_is_no_certificate_has_no_expiry() {
-        for bad in [&b""[..], b"\x30", b"\x30\x80", b"\x30\x84\xff\xff\xff\xff", b"\x30\x03\x30\x01\xa0"] {
+        for bad in [
+            &b""[..],
+            b"\x30",
+            b"\x30\x80",
+            b"\x30\x84\xff\xff\xff\xff",
+            b"\x30\x03\x30\x01\xa0",
+        ] {
             assert_eq!(of(bad), None, "{bad:x?}");
         }
     }
