@@ -100,6 +100,11 @@ pub const FENCES: &[Fence] = &[
         why: "the data plane and the engine speak hyper: a framework there costs what it hides",
     },
     Fence {
+        package: "opentelemetry_sdk",
+        rooms: &["host/telemetry"],
+        why: "spans are built from records, and nothing on the request's way knows how they leave",
+    },
+    Fence {
         package: "wit-bindgen",
         rooms: &["sdk/rust"],
         why: "bindings generated in one place let plugins forbid unsafe code",
