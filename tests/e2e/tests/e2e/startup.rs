@@ -195,7 +195,7 @@ async fn a_port_that_another_uses_is_refused() -> anyhow::Result<()> {
                 ("POINTSMAN_EGRESS_ALLOW_PRIVATE", "127.0.0.0/8"),
             ],
         )?,
-        &["worker-0"],
+        &["owned by another process"],
     );
     Ok(())
 }
