@@ -71,6 +71,6 @@ async fn read<T: Send + 'static>(
     reading: impl FnOnce(&dyn DecisionSource) -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, Problem> {
     let source = Arc::clone(&app.decisions);
-    let told = app.reads.run(move || reading(source.as_ref())).await?;
+    let told = app.log_reads.run(move || reading(source.as_ref())).await?;
     Ok(told?)
 }

@@ -17,7 +17,7 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes from which a body is read on a thread that may block.
 pub(crate) const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Reads at once, of the decision log and of control state.
+/// Reads at once: of control state, and as many of the decision log.
 pub(crate) const READS_MAX: usize = 4;
 /// Changes at once.
 pub(crate) const WRITES_MAX: usize = 2;

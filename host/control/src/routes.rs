@@ -30,7 +30,10 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     pub(crate) decisions: Arc<dyn DecisionSource>,
     pub(crate) plane: Option<Arc<dyn ControlPlane>>,
+    /// Of control state.
     pub(crate) reads: Queue,
+    /// Of the decision log, which is large: they hold up none of the former.
+    pub(crate) log_reads: Queue,
     pub(crate) writes: Queue,
     pub(crate) checks: Queue,
     pub(crate) uploads: Queue,
@@ -44,18 +47,20 @@ pub(crate) struct App {
 
 pub(crate) fn router(control: Control, closing: watch::Receiver<bool>) -> Router {
     let again = "read what it changes before you repeat it: it goes on, and may be done by now";
-    let less = "ask for less: a later `since`, a smaller `limit`; or ask again in a moment";
+    let less = "ask for less: a later `since`, a smaller `limit`";
+    let soon = "ask again in a moment";
     let app = Arc::new(App {
         token: control.token,
         readiness: control.readiness,
         metrics: control.metrics,
         decisions: control.decisions,
         plane: control.plane,
-        reads: Queue::new("reads", READS_MAX, READ_TIMEOUT, less),
+        reads: Queue::new("reads", READS_MAX, READ_TIMEOUT, soon),
+        log_reads: Queue::new("reads of the log", READS_MAX, READ_TIMEOUT, less),
         writes: Queue::new("changes", WRITES_MAX, WORK_TIMEOUT, again),
-        checks: Queue::new("dry runs", CHECKS_MAX, WORK_TIMEOUT, "try it in a moment"),
+        checks: Queue::new("dry runs", CHECKS_MAX, WORK_TIMEOUT, soon),
         uploads: Queue::new("uploads", UPLOADS_MAX, UPLOAD_TIMEOUT, again),
-        backups: Queue::new("backups", BACKUPS_MAX, WORK_TIMEOUT, "try it in a moment"),
+        backups: Queue::new("backups", BACKUPS_MAX, WORK_TIMEOUT, soon),
         followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
         document: openapi().to_string().into(),
         closing,

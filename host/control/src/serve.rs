@@ -93,7 +93,7 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, router: Router, closing: watch::Receiver<bool>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         Box::pin(answer(router.clone(), request))
     });
@@ -105,8 +105,9 @@ async fn connection(stream: TcpStream, router: Router, mut closing: watch::Recei
         .max_buf_size(HEADER_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut close = closing.clone();
     let closed = async {
-        let _closing_or_gone = closing.wait_for(|closing| *closing).await;
+        let _closing_or_gone = close.wait_for(|closing| *closing).await;
     };
     // Not shut down by hyper: what a caller still sends would then reset the connection before it reads the answer.
     let ended = tokio::select! {
@@ -119,7 +120,10 @@ async fn connection(stream: TcpStream, router: Router, mut closing: watch::Recei
     if let Err(error) = ended {
         tracing::debug!(error = %error, "control: connection ended");
     }
-    linger(connection.into_parts().io.into_inner()).await;
+    // A listener that closes waits for its answers, not for callers that idle.
+    if !*closing.borrow() {
+        linger(connection.into_parts().io.into_inner()).await;
+    }
 }
 
 /// Says that no more comes, and takes what the caller still sends: for a while, and no more than so much.

@@ -141,3 +141,44 @@ fn bodies_that_are_sent_are_closed_and_answers_may_grow() {
         assert_eq!(is_closed, closed, "{name}");
     }
 }
+
+#[test]
+fn the_guide_tells_every_endpoint_and_every_problem() {
+    let guide = include_str!("../../../../docs/api.md");
+    let paths = document()["paths"].as_object().expect("paths");
+    let mut told = 0;
+    for (path, item) in paths {
+        let Some(short) = path.strip_prefix("/admin/v1") else {
+            assert!(guide.contains(&format!("`{path}`")) || guide.contains(path.as_str()));
+            continue;
+        };
+        for method in item.as_object().expect("an item").keys() {
+            let row = format!("| `{} {short}", method.to_uppercase());
+            let rows = guide.lines().filter(|line| {
+                let rest = line.strip_prefix(row.as_str());
+                rest.is_some_and(|rest| rest.starts_with(['`', '?']))
+            });
+            assert_eq!(rows.count(), 1, "{row}");
+            told += 1;
+        }
+    }
+    let rows = guide
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains(" /"));
+    assert_eq!(
+        rows.count(),
+        told + 1,
+        "a row for each, and one for the probes"
+    );
+
+    let source = include_str!("../../src/problem.rs");
+    let codes = source.split("Self::new(").skip(1).filter_map(|rest| {
+        let code = rest.trim_start().strip_prefix('"')?.split('"').next()?;
+        Some(code)
+    });
+    let codes: BTreeSet<&str> = codes.collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in codes {
+        assert!(guide.contains(&format!("`{code}`")), "{code} is not told");
+    }
+}
