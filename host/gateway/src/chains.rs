@@ -31,7 +31,10 @@ impl Node {
                 Err(error) => {
                     let folder = self.decisions_dir();
                     return Err(error).with_context(|| {
-                        format!("cannot open the decision log {name} in {}", folder.display())
+                        format!(
+                            "cannot open the decision log {name} in {}",
+                            folder.display()
+                        )
                     });
                 }
             }

@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -30,6 +29,11 @@ pub(crate) struct Head {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Gone;
 
+/// Why a body breaks off: its connection or stream does, too, so that nobody takes it for whole.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the client does not read")]
+pub(crate) struct Stuck;
+
 #[derive(Default)]
 struct Pipe {
     chunks: RefCell<VecDeque<Bytes>>,
@@ -42,6 +46,8 @@ struct Pipe {
     /// The end is told only when all before it is written.
     end_waits: Cell<bool>,
     ended: Cell<bool>,
+    /// It was given up before its end, which must not look like one.
+    broken: Cell<bool>,
     dropped: Cell<bool>,
     /// All of the answer was there when it began: its length is known.
     is_whole: Cell<bool>,
@@ -80,7 +86,19 @@ impl Pipe {
         }
     }
 
+    /// Gives up on a client that does not read; what waits for it is freed.
+    fn break_off(&self) {
+        self.broken.set(true);
+        self.chunks.borrow_mut().clear();
+        let waited = self.queued_bytes.replace(0);
+        self.unread_bytes.set(self.unread_bytes.get() - waited);
+        self.wake_reader();
+    }
+
     fn is_at_end(&self) -> bool {
+        if self.broken.get() {
+            return false;
+        }
         let held = self.end_waits.get() && self.unread_bytes.get() > 0;
         self.ended.get() && self.chunks.borrow().is_empty() && !held
     }
@@ -149,6 +167,13 @@ impl Unread {
 pub(crate) struct Piece {
     bytes: Bytes,
     pipe: Rc<Pipe>,
+}
+
+/// Content is never shown.
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
 }
 
 impl Buf for Piece {
@@ -267,9 +292,11 @@ impl Reply {
             *pipe.writer.borrow_mut() = Some(context.waker().clone());
             Poll::Pending
         });
-        tokio::time::timeout(self.idle, progress)
-            .await
-            .map_err(|_elapsed| Gone)
+        let progress = tokio::time::timeout(self.idle, progress).await;
+        progress.map_err(|_elapsed| {
+            self.pipe.break_off();
+            Gone
+        })
     }
 
     /// Resolves when the client has gone away.
@@ -307,15 +334,18 @@ impl Drop for ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Piece;
-    type Error = Infallible;
+    type Error = Stuck;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Stuck>>> {
         if let Some(bytes) = self.pipe.pop() {
             let pipe = Rc::clone(&self.pipe);
             return Poll::Ready(Some(Ok(Frame::data(Piece { bytes, pipe }))));
+        }
+        if self.pipe.broken.get() {
+            return Poll::Ready(Some(Err(Stuck)));
         }
         if self.pipe.is_at_end() {
             return Poll::Ready(None);
@@ -386,9 +416,12 @@ mod tests {
             reply
                 .start(StatusCode::OK, HeaderMap::new())
                 .expect("client is there");
-            let _kept = head.await.expect("a head");
+            let mut kept = head.await.expect("a head").body;
             reply.send(Bytes::from_static(b"1234")).await.expect("room");
             assert!(reply.send(Bytes::from_static(b"5")).await.is_err());
+            drop(reply);
+            assert!(!kept.is_end_stream(), "it looks whole");
+            assert!(kept.frame().await.is_some_and(|frame| frame.is_err()));
         });
     }
 
@@ -405,7 +438,6 @@ mod tests {
             let first = body.frame().await.expect("a frame").expect("no error");
             let first = first.into_data().expect("data");
             assert_eq!(first.remaining(), limits::FRAME_BYTES_MAX);
-            assert!(reply.taken().await.is_err(), "a stuck reader had taken all");
             let first = first.chunk().to_vec();
             let rest = body.collect().await.expect("no error").to_bytes();
             assert_eq!(first.len() + rest.len(), answer.len());

@@ -1,16 +1,17 @@
-//! A small HTTP client: one connection a request, nothing retried, nothing hidden.
+//! A small HTTP client: one connection a request, unless it is told to share one; nothing retried, nothing hidden.
+
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::dial::{Dial, Sender};
 use crate::event::{Event, Events, events};
 use crate::raw::authority;
 use crate::wait::PATIENCE;
@@ -20,6 +21,15 @@ use crate::wait::PATIENCE;
 pub struct Client {
     authority: String,
     headers: Vec<(String, String)>,
+    dial: Dial,
+}
+
+/// Many requests on one HTTP/2 connection. Dropped, the connection closes.
+#[derive(Debug)]
+pub struct Multiplexed {
+    client: Client,
+    sender: Sender,
+    connection: JoinHandle<()>,
 }
 
 /// A whole answer.
@@ -33,7 +43,7 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// An answer whose body still comes. Dropped, its connection closes.
+/// An answer whose body still comes. Dropped, its connection closes, or its stream where the connection is shared.
 #[derive(Debug)]
 pub struct Streaming {
     /// The HTTP status.
@@ -42,17 +52,61 @@ pub struct Streaming {
     pub headers: HeaderMap,
     body: Incoming,
     events: Events,
-    connection: JoinHandle<()>,
+    connection: Option<JoinHandle<()>>,
 }
 
 impl Client {
-    /// For `http://host:port`.
+    /// For `http://host:port`; see `with_tls` for `https`.
     #[must_use]
     pub fn new(url: &str) -> Self {
         Self {
             authority: authority(url).to_owned(),
             headers: Vec::new(),
+            dial: Dial::default(),
         }
+    }
+
+    /// Over TLS.
+    #[must_use]
+    pub fn with_tls(mut self, config: &Arc<ClientConfig>) -> Self {
+        self.dial.tls = Some(Arc::clone(config));
+        self
+    }
+
+    /// In HTTP/2: by ALPN over TLS, else by prior knowledge.
+    #[must_use]
+    pub fn with_http2(mut self) -> Self {
+        self.dial.http2 = true;
+        self
+    }
+
+    /// Lets the server send so many bytes ahead on one HTTP/2 stream.
+    #[must_use]
+    pub fn with_window(mut self, bytes: u32) -> Self {
+        self.dial.window_bytes = Some(bytes);
+        self
+    }
+
+    /// One HTTP/2 connection for many requests.
+    ///
+    /// # Errors
+    /// Where there is none to be had.
+    pub async fn multiplexed(&self) -> anyhow::Result<Multiplexed> {
+        let client = self.clone().with_http2();
+        let (sender, connection) = client.dial.open(&client.authority).await?;
+        Ok(Multiplexed {
+            client,
+            sender,
+            connection,
+        })
+    }
+
+    /// The certificate, in DER form, that a new connection is shown.
+    ///
+    /// # Errors
+    /// Where there is no TLS connection to be had.
+    pub async fn shown_certificate(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(self.dial.shown(&self.authority).await?.to_vec())
     }
 
     /// Sends `Authorization: Bearer KEY` with every request.
@@ -118,10 +172,39 @@ impl Client {
     /// # Errors
     /// Where no headers come.
     pub async fn open(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Streaming> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", &self.authority);
+        let opened = async {
+            let (mut sender, connection) = self.dial.open(&self.authority).await?;
+            let answered = self.exchange(&mut sender, method, path, body).await;
+            match answered {
+                Ok(mut streaming) => {
+                    streaming.connection = Some(connection);
+                    Ok(streaming)
+                }
+                Err(error) => {
+                    connection.abort();
+                    Err(error)
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, opened)
+            .await
+            .with_context(|| format!("no headers from {} within {PATIENCE:?}", self.authority))?
+    }
+
+    async fn exchange(
+        &self,
+        sender: &mut Sender,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Streaming> {
+        let mut request = Request::builder().method(method);
+        if self.dial.http2 {
+            let scheme = self.dial.tls.as_ref().map_or("http", |_| "https");
+            request = request.uri(format!("{scheme}://{}{path}", self.authority));
+        } else {
+            request = request.uri(path).header("host", &self.authority);
+        }
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
@@ -129,39 +212,58 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(body)).context("no HTTP request")?;
-        tokio::time::timeout(PATIENCE, self.exchange(request))
-            .await
-            .with_context(|| format!("no headers from {} within {PATIENCE:?}", self.authority))?
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<Streaming> {
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .with_context(|| format!("cannot connect to {}", self.authority))?;
-        stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
-        let (mut sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .context("no HTTP connection")?;
-        let connection = tokio::spawn(async move {
-            // How the connection ends is seen at its body.
-            drop(connection.await);
-        });
-        let response = match sender.send_request(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                connection.abort();
-                return Err(error).with_context(|| format!("no answer from {}", self.authority));
-            }
+        let answered = match sender {
+            Sender::One(sender) => sender.send_request(request).await,
+            Sender::Two(sender) => sender.send_request(request).await,
         };
+        let response = answered.with_context(|| format!("no answer from {}", self.authority))?;
         let (parts, body) = response.into_parts();
-        let status = parts.status.as_u16();
         Ok(Streaming {
-            status,
+            status: parts.status.as_u16(),
             headers: parts.headers,
             body,
             events: Events::default(),
-            connection,
+            connection: None,
         })
+    }
+}
+
+impl Multiplexed {
+    /// POST `/v1/chat/completions`.
+    ///
+    /// # Errors
+    /// Where no whole answer comes.
+    pub async fn chat(&self, body: &Value) -> anyhow::Result<Reply> {
+        self.open_chat(body).await?.whole().await
+    }
+
+    /// POST `/v1/chat/completions`, the body still coming.
+    ///
+    /// # Errors
+    /// Where no headers come.
+    pub async fn open_chat(&self, body: &Value) -> anyhow::Result<Streaming> {
+        let Sender::Two(sender) = &self.sender else {
+            anyhow::bail!("an HTTP/1.1 connection is not shared");
+        };
+        let mut sender = Sender::Two(sender.clone());
+        let path = "/v1/chat/completions";
+        let body = body.to_string().into();
+        let opened = self.client.exchange(&mut sender, Method::POST, path, body);
+        tokio::time::timeout(PATIENCE, opened)
+            .await
+            .with_context(|| format!("no headers within {PATIENCE:?}"))?
+    }
+
+    /// Whether the server has closed it.
+    #[must_use]
+    pub fn closed(&self) -> bool {
+        self.connection.is_finished()
+    }
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        self.connection.abort();
     }
 }
 
@@ -227,7 +329,9 @@ impl Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        self.connection.abort();
+        if let Some(connection) = &self.connection {
+            connection.abort();
+        }
     }
 }
 

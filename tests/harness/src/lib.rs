@@ -6,19 +6,24 @@
 //!
 //! Binaries, components and the model must be built before: `cargo xtask test` does it.
 
+mod certificates;
 mod client;
 mod collector;
+mod dial;
 mod engine;
 mod event;
+pub mod frames;
 mod gateway;
 mod paths;
 mod process;
 mod provider;
 mod raw;
 mod settings;
+mod upgrade;
 mod wait;
 
-pub use client::{Client, Reply, Streaming};
+pub use certificates::{Authority, Identity};
+pub use client::{Client, Multiplexed, Reply, Streaming};
 pub use collector::{Collector, Span};
 pub use engine::{Engine, EngineOptions};
 pub use event::{Event, Events, data_of, events};
@@ -28,4 +33,5 @@ pub use process::Process;
 pub use provider::Provider;
 pub use raw::{Ended, Raw};
 pub use settings::{Bundle, Credential};
+pub use upgrade::Successor;
 pub use wait::{PATIENCE, eventually};

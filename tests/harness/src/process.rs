@@ -153,6 +153,22 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
+    /// SIGHUP: look at your certificates.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP)
+    }
+
+    /// SIGUSR2, without waiting; see `Gateway::upgrade`.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn upgrade(&self) -> anyhow::Result<()> {
+        self.signal(Signal::USR2)
+    }
+
     /// Stops it in its tracks; its sockets stay open.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ pub enum Ended {
 
 /// The `host:port` of a URL.
 pub(crate) fn authority(url: &str) -> &str {
-    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
 
@@ -70,6 +70,14 @@ impl Raw {
             .write_all(bytes)
             .await
             .context("the server closed while it was written to")
+    }
+
+    /// Says that nothing further will be sent; answers are still read.
+    ///
+    /// # Errors
+    /// Where the connection is closed.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        self.stream.shutdown().await.context("it is closed")
     }
 
     /// The bytes of one read; empty at the end.

@@ -86,9 +86,7 @@ impl Exchange {
         let read = async {
             let mut all = BytesMut::with_capacity(declared.unwrap_or(4096).min(bytes_max));
             while let Some(frame) = body.frame().await {
-                let Ok(frame) = frame else {
-                    return Err(Stop::Gone);
-                };
+                let frame = frame.map_err(|error| broken_off(&error))?;
                 let Ok(chunk) = frame.into_data() else {
                     continue;
                 };
@@ -131,4 +129,18 @@ impl Exchange {
         self.decided = Some(decided);
         Ok(())
     }
+}
+
+/// The caller left in the middle of the body, or what it sends is none.
+fn broken_off(error: &hyper::Error) -> Stop {
+    use std::error::Error as _;
+    use std::io::{Error, ErrorKind as Io};
+    let cause = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<Error>());
+    if cause.is_some_and(|cause| matches!(cause.kind(), Io::InvalidInput | Io::InvalidData)) {
+        let message = "the request body is not framed as HTTP asks: its chunks are broken";
+        return GatewayError::new(ErrorKind::InvalidField, message).into();
+    }
+    Stop::Gone
 }

@@ -169,10 +169,7 @@ fn bounded<T: AsyncRead + AsyncWrite + Unpin>(door: &Door, stream: Prefixed<T>) 
     TokioIo::new(Box::pin(stream))
 }
 
-async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(
-    door: &Door,
-    io: Io<T>,
-) -> Ended {
+async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(door: &Door, io: Io<T>) -> Ended {
     let service = service_fn(|request| {
         let (worker, life) = (Rc::clone(&door.worker), door.life.clone());
         async move {
@@ -180,7 +177,9 @@ async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(
             if *life.borrow() == Life::HandedOver {
                 // The next request is the other process's.
                 let close = http::HeaderValue::from_static("close");
-                response.headers_mut().insert(http::header::CONNECTION, close);
+                response
+                    .headers_mut()
+                    .insert(http::header::CONNECTION, close);
             }
             Ok::<_, std::convert::Infallible>(response)
         }

@@ -231,7 +231,10 @@ mod tests {
                 let mut seen = std::collections::BTreeSet::new();
                 for worker in 0..workers {
                     let mine = all.of_worker(worker, workers).expect("clones");
-                    assert!(!mine.is_empty(), "{sockets} sockets, worker {worker} of {workers}");
+                    assert!(
+                        !mine.is_empty(),
+                        "{sockets} sockets, worker {worker} of {workers}"
+                    );
                     seen.extend(mine.iter().map(|one| one.local_addr().expect("an address")));
                 }
                 assert_eq!(seen.len(), sockets, "{workers} workers");

@@ -18,7 +18,11 @@ pub(super) fn check(parts: &Parts) -> Result<(), GatewayError> {
     }
     target(&parts.uri)?;
     host(parts)?;
-    let codings: Vec<_> = parts.headers.get_all(header::TRANSFER_ENCODING).iter().collect();
+    let codings: Vec<_> = parts
+        .headers
+        .get_all(header::TRANSFER_ENCODING)
+        .iter()
+        .collect();
     let is_chunked = |value: &&http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
     if codings.len() > 1 || !codings.iter().all(is_chunked) {
         return Err(bad(
@@ -45,7 +49,7 @@ fn target(uri: &Uri) -> Result<(), GatewayError> {
     let known = uri
         .scheme()
         .is_none_or(|scheme| ["http", "https"].contains(&scheme.as_str()));
-    let plain = uri.authority().is_none_or(|authority| is_plain(authority));
+    let plain = uri.authority().is_none_or(is_plain);
     if known && plain {
         return Ok(());
     }
@@ -62,9 +66,7 @@ fn host(parts: &Parts) -> Result<(), GatewayError> {
             "is another than the one of the request target",
         )),
         // HTTP/1.0 has no such header.
-        (None, None) if parts.version > Version::HTTP_10 => {
-            Err(bad(header::HOST, "is missing"))
-        }
+        (None, None) if parts.version > Version::HTTP_10 => Err(bad(header::HOST, "is missing")),
         // HTTP/1.1 asks for it even where the target says it.
         (None, Some(_)) if parts.version == Version::HTTP_11 => {
             Err(bad(header::HOST, "is missing"))
@@ -140,7 +142,11 @@ mod tests {
             (V::HTTP_2, "http://a.example/v1", &["b.example"], false),
         ] {
             let headers: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
-            assert_eq!(passes(version, target, &headers), fine, "{version:?} {target} {hosts:?}");
+            assert_eq!(
+                passes(version, target, &headers),
+                fine,
+                "{version:?} {target} {hosts:?}"
+            );
         }
     }
 
@@ -152,7 +158,10 @@ mod tests {
         };
         assert_eq!(with(&[("transfer-encoding", "Chunked")]), Ok(()));
         assert_eq!(with(&[("transfer-encoding", "gzip, chunked")]), Err(400));
-        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        let twice = [
+            ("transfer-encoding", "chunked"),
+            ("transfer-encoding", "chunked"),
+        ];
         assert_eq!(with(&twice), Err(400));
         assert_eq!(with(&[("expect", "100-Continue")]), Ok(()));
         assert_eq!(with(&[("expect", "200-ok")]), Err(417));

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -20,6 +20,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 
 use super::listen::{Listeners, READY};
+use crate::limits;
 use crate::node::Node;
 
 /// What a new process says when it serves.
@@ -112,10 +113,12 @@ pub(super) fn start(program: &Program, listeners: &Listeners) -> anyhow::Result<
         .env("LISTEN_FDNAMES", names.join(":"))
         .env_remove("LISTEN_PID")
         .env_remove("LISTEN_FDS_FIRST_FD");
-    let mappings = (FIRST..).zip(sockets).map(|(child_fd, (_, parent_fd))| FdMapping {
-        parent_fd,
-        child_fd,
-    });
+    let mappings = (FIRST..)
+        .zip(sockets)
+        .map(|(child_fd, (_, parent_fd))| FdMapping {
+            parent_fd,
+            child_fd,
+        });
     command
         .fd_mappings(mappings.collect())
         .context("cannot hand on the sockets")?;
@@ -138,11 +141,22 @@ impl Successor {
                 tracing::info!(pid = self.child.id(), "the new process serves");
                 Ok(())
             }
-            Ok(_) => bail!("the new process ended before it served; its words are above"),
+            Ok(_) => {
+                self.last_words().await;
+                bail!("the new process ended before it served; its words are above")
+            }
             Err(_) => bail!(
                 "the new process did not serve within {} ms (data.upgrade-ms)",
                 within.as_millis()
             ),
+        }
+    }
+
+    /// It hung up, and may still have to say why.
+    async fn last_words(&mut self) {
+        let until = Instant::now() + Duration::from_millis(limits::LAST_WORDS_MS);
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 

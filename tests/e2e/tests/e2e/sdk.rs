@@ -5,8 +5,10 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use pointsman_e2e::{policy, serving};
-use pointsman_harness::{Engine, EngineOptions, Gateway, GatewayOptions, workspace};
-use serde_json::Value;
+use pointsman_harness::{
+    Authority, Engine, EngineOptions, Gateway, GatewayOptions, Provider, workspace,
+};
+use serde_json::{Value, json};
 
 fn python() -> PathBuf {
     std::env::var_os("POINTSMAN_TEST_PYTHON").map_or_else(
@@ -16,6 +18,15 @@ fn python() -> PathBuf {
 }
 
 async fn check(gateway: &Gateway, name: &str) -> anyhow::Result<Value> {
+    check_trusting(gateway, name, None).await
+}
+
+/// `authority`: a PEM file of who certifies the gateway.
+async fn check_trusting(
+    gateway: &Gateway,
+    name: &str,
+    authority: Option<&Path>,
+) -> anyhow::Result<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/openai_sdk.py");
     let output = tokio::process::Command::new(python())
         .arg(script)
@@ -24,6 +35,7 @@ async fn check(gateway: &Gateway, name: &str) -> anyhow::Result<Value> {
             gateway.key("demo")?,
             name,
         ])
+        .envs(authority.map(|file| ("SSL_CERT_FILE", file)))
         .stdin(Stdio::null())
         .output()
         .await
@@ -35,6 +47,28 @@ async fn check(gateway: &Gateway, name: &str) -> anyhow::Result<Value> {
         "check {name} failed:\n{stdout}{stderr}"
     );
     serde_json::from_str(stdout.lines().last().unwrap_or_default()).context("no JSON line")
+}
+
+#[tokio::test]
+async fn it_works_over_tls() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new()?;
+    let (certificate, key) = authority.identity("gateway")?.write(folder.path())?;
+    let trusted = folder.path().join("authority.pem");
+    authority.write(&trusted)?;
+    let provider = Provider::start().await?;
+    let bundle = policy("test", &[("fake", &provider.endpoint())], "");
+    let mut options = GatewayOptions::serving(bundle, &[provider.authority()]);
+    options.settings = json!({"data": {"tls": {"certificate": certificate, "key": key}}});
+    let gateway = Gateway::start(options).await?;
+    for name in ["models", "plain", "stream"] {
+        check_trusting(&gateway, name, Some(&trusted)).await?;
+    }
+    assert!(
+        check(&gateway, "models").await.is_err(),
+        "a stranger is trusted"
+    );
+    Ok(())
 }
 
 #[tokio::test]
