@@ -210,7 +210,7 @@ impl Node {
         let meters = Arc::new(Meters::new(instances, &charged, epoch_ms(), epoch));
         let plane = Plane::open(&settings, Arc::clone(&meters), epoch)?;
         let metrics = Arc::new(Metrics::new());
-        metrics.generation(plane.serving().load().generation());
+        plane.count_in(Arc::clone(&metrics));
         let (in_flight, bodies) = (Arc::<AtomicU32>::default(), Arc::<AtomicUsize>::default());
         metrics.watch({
             let (in_flight, bodies) = (Arc::clone(&in_flight), Arc::clone(&bodies));

@@ -11,10 +11,11 @@ mod people;
 mod policies;
 mod retire;
 mod seed;
+mod switched;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -23,6 +24,7 @@ use pointsman_control::{By, Done, PlaneError};
 use pointsman_domain::control::{Change, Idempotency};
 use pointsman_plugin::{Runtime, RuntimeConfig};
 use pointsman_store::{Recovered, State, Store, StoreConfig};
+use pointsman_telemetry::Metrics;
 use serde::Serialize;
 
 use crate::bundle::House;
@@ -52,6 +54,8 @@ pub(crate) struct Plane {
     /// One change at a time.
     turn: Mutex<()>,
     warm: Mutex<Warm>,
+    /// None on the command line, where nobody reads them.
+    metrics: OnceLock<Arc<Metrics>>,
 }
 
 /// What a change comes to, decided under the turn.
@@ -149,6 +153,7 @@ impl Plane {
             epoch,
             turn: Mutex::default(),
             warm: Mutex::default(),
+            metrics: OnceLock::new(),
         })
     }
 

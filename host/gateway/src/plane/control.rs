@@ -10,6 +10,7 @@ use pointsman_control::api::{
 };
 use pointsman_control::{By, ControlPlane, Done, PlaneError};
 use pointsman_domain::control::{Entry, Plugin, Prices, Tenant};
+use pointsman_store::PolicyLine;
 
 use super::people::{no_tenant, tenant_tag};
 use super::policies::{before, no_policy};
@@ -61,7 +62,9 @@ impl ControlPlane for Plane {
     }
 
     fn activate(&self, by: &By, name: &str, version: u64) -> Result<Done<Activated>, PlaneError> {
-        self.switch(by, name, false, |_| Ok(version))
+        self.told(by, name, false, || {
+            self.switch(by, name, false, |_| Ok(version))
+        })
     }
 
     fn rollback(
@@ -70,10 +73,11 @@ impl ControlPlane for Plane {
         name: &str,
         to: Option<u64>,
     ) -> Result<Done<Activated>, PlaneError> {
-        self.switch(by, name, true, |line| match to {
+        let pick = |line: &PolicyLine| match to {
             Some(version) => Ok(version),
             None => before(line, name),
-        })
+        };
+        self.told(by, name, true, || self.switch(by, name, true, pick))
     }
 
     fn tenants(&self) -> Vec<TenantView> {

@@ -143,3 +143,38 @@ async fn an_idle_gateway_is_small_and_says_so() -> anyhow::Result<()> {
     assert!(told < 60.0 * 1024.0 * 1024.0, "{told} bytes");
     Ok(())
 }
+
+#[tokio::test]
+async fn activations_are_counted_timed_and_logged() -> anyhow::Result<()> {
+    let provider = Provider::start().await?;
+    let bundle = policy("test", &[("fake", &provider.endpoint())], "");
+    let mut options = GatewayOptions::serving(bundle.clone(), &[provider.authority()]);
+    options.settings = json!({"telemetry": {"log": "json"}});
+    let gateway = Gateway::start(options).await?;
+    let sample = r#"pointsman_policy_version{policy="test"}"#;
+    assert_eq!(gateway.metric(sample).await?, Some(1.0));
+    let folder = bundle
+        .replace("connect-timeout-ms = 2000", "connect-timeout-ms = 2001")?
+        .write(&gateway.policies())?;
+    let folder = folder.to_string_lossy();
+    for arguments in [
+        &["policy", "push", &*folder][..],
+        &["policy", "activate", "test", "2"],
+        &["policy", "rollback", "test"],
+    ] {
+        let told = gateway.cli(arguments)?;
+        assert_eq!(told.code, Some(0), "{arguments:?}: {}", told.stderr);
+    }
+    assert_eq!(gateway.metric(sample).await?, Some(1.0));
+    let count = r#"pointsman_activation_seconds_count{policy="test"}"#;
+    assert_eq!(gateway.metric(count).await?, Some(2.0));
+    let log = gateway.process.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("a version serves"))
+        .collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(lines[0].contains(r#""version":2"#) && lines[0].contains(r#""rollback":false"#));
+    assert!(lines[1].contains(r#""version":1"#) && lines[1].contains(r#""rollback":true"#));
+    Ok(())
+}
