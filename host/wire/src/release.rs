@@ -19,7 +19,7 @@ mod ledger;
 mod outlet;
 mod usage;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use pointsman_domain::guard::{Action, Channel, Coverage, Delta};
@@ -227,9 +227,9 @@ pub struct Release {
     limits: ReleaseLimits,
     ledger: Ledger,
     lanes: Vec<Lane>,
-    fields: HashMap<(u32, Field), usize>,
+    fields: BTreeMap<(u32, Field), usize>,
     /// Ids of tool calls by choice and index.
-    calls: HashMap<(u32, u32), String>,
+    calls: BTreeMap<(u32, u32), String>,
     choices: BTreeMap<u32, Choice>,
     queue: VecDeque<Work>,
     pending: Option<Pending>,
@@ -262,8 +262,8 @@ impl Release {
             limits,
             ledger: Ledger::new(layers.into_iter().map(layer).collect()),
             lanes: Vec::new(),
-            fields: HashMap::new(),
-            calls: HashMap::new(),
+            fields: BTreeMap::new(),
+            calls: BTreeMap::new(),
             choices: BTreeMap::new(),
             queue: VecDeque::new(),
             pending: None,

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::text::unescape;
 
-/// As many keys of an object are compared one by one; more are hashed.
+/// As many keys of an object are compared with each other; more are hashed.
 const FEW_KEYS: usize = 16;
 /// As many bytes of a string are looked at one by one before its end is searched.
 const SHORT_BYTES: usize = 16;
@@ -174,29 +174,36 @@ impl Parser<'_> {
     }
 
     fn check_keys(&self, container: usize) -> Result<(), Fault> {
-        // Most objects have few keys: those are compared where they stand, without an allocation.
-        let mut few = [const { Cow::Borrowed("") }; FEW_KEYS];
-        let mut count = 0;
-        let mut many: HashSet<Cow<'_, str>> = HashSet::new();
+        // Most objects have few keys, spelled as they are: those are compared where they stand.
+        let mut few: [&str; FEW_KEYS] = [""; FEW_KEYS];
         let end = self.entries[container].after as usize;
+        let mut at = container + 1;
+        let mut count = 0;
+        while at < end {
+            let entry = self.entries[at];
+            if count == FEW_KEYS || entry.is_escaped {
+                return self.check_many_keys(container);
+            }
+            let key = &self.text[entry.start as usize + 1..entry.end as usize - 1];
+            if few[..count].contains(&key) {
+                return Err(Fault::DuplicateKey(entry.start as usize));
+            }
+            few[count] = key;
+            count += 1;
+            at = self.entries[at + 1].after as usize;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_many_keys(&self, container: usize) -> Result<(), Fault> {
+        let end = self.entries[container].after as usize;
+        let mut keys: HashSet<Cow<'_, str>> = HashSet::new();
         let mut at = container + 1;
         while at < end {
             let entry = self.entries[at];
-            let raw = &self.text[entry.start as usize + 1..entry.end as usize - 1];
-            let key = if entry.is_escaped {
-                unescape(raw)
-            } else {
-                Cow::Borrowed(raw)
-            };
-            let known = if count < FEW_KEYS {
-                let known = few[..count].contains(&key);
-                few[count] = key;
-                count += 1;
-                known
-            } else {
-                few.contains(&key) || !many.insert(key)
-            };
-            if known {
+            let key = unescape(&self.text[entry.start as usize + 1..entry.end as usize - 1]);
+            if !keys.insert(key) {
                 return Err(Fault::DuplicateKey(entry.start as usize));
             }
             at = self.entries[at + 1].after as usize;
@@ -321,12 +328,24 @@ impl Parser<'_> {
     }
 }
 
+/// Whether a byte may stand in a string as it is.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        plain[byte] = false;
+        byte += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 /// Bytes up to the first that ends a string, begins an escape, or may not stand in a string.
 fn plain(bytes: &[u8]) -> usize {
-    let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     // Keys and short values end within a word or two.
     let short = &bytes[..bytes.len().min(SHORT_BYTES)];
-    if let Some(end) = short.iter().position(|&byte| !is_plain(byte)) {
+    if let Some(end) = short.iter().position(|&byte| !PLAIN[usize::from(byte)]) {
         return end;
     }
     let rest = &bytes[short.len()..];
@@ -410,12 +429,16 @@ impl<'a> Node<'a> {
     }
 
     /// Whether it is this string.
+    #[inline]
     fn is(self, text: &str) -> bool {
-        if self.entry().is_escaped {
-            self.string().is_some_and(|own| own == text)
-        } else {
-            self.raw_string() == Some(text)
+        let entry = self.entry();
+        if entry.is_escaped {
+            return self.string().is_some_and(|own| own == text);
         }
+        // Most are told apart by their length.
+        (entry.end - entry.start) as usize == text.len() + 2
+            && entry.kind == Kind::String
+            && self.text.as_bytes()[entry.start as usize + 1..][..text.len()] == *text.as_bytes()
     }
 
     pub(crate) fn flag(self) -> Option<bool> {
