@@ -110,11 +110,11 @@ fn a_backup_that_others_commit_beside_is_one_state() {
         scope.spawn(move || {
             while !done.load(Ordering::Relaxed) {
                 let sequence = store.state().sequence + 1;
-                let blob = store.put_blob(&sequence.to_be_bytes()).expect("kept");
-                commit(store, &call(sequence, plugin(blob, 8)));
+                let blob = store.put_blob(&[sequence as u8 % 30]).expect("kept");
+                commit(store, &call(sequence, plugin(blob, 1)));
             }
         });
-        for _ in 0..15 {
+        for _ in 0..8 {
             let mut archive = Vec::new();
             let report = store.backup(&mut archive).expect("made");
             let parent = tempfile::tempdir().expect("a folder");
