@@ -6,6 +6,7 @@ mod bundle;
 mod chains;
 mod cli;
 mod decisions;
+mod ids;
 mod limits;
 mod meters;
 mod node;

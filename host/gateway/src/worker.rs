@@ -9,7 +9,7 @@ use std::time::Instant;
 use http::HeaderMap;
 use pointsman_audit::Chain;
 use pointsman_domain::decision::Record;
-use pointsman_domain::{ErrorKind, GatewayError};
+use pointsman_domain::{ErrorKind, GatewayError, RequestId};
 use pointsman_policy::config::StaticConfig;
 use pointsman_telemetry::Metrics;
 use pointsman_upstream::{Upstream, UpstreamConfig};
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::answers::Answers;
+use crate::ids::Ids;
 use crate::meters::Meters;
 use crate::node::Node;
 use crate::pipeline::epoch_ms;
@@ -40,6 +41,7 @@ pub(crate) struct Worker {
     pub(crate) cut: watch::Sender<Cut>,
     cut_below: watch::Receiver<u64>,
     chain: RefCell<Chain>,
+    ids: RefCell<Ids>,
     bodies: Arc<AtomicUsize>,
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
@@ -119,10 +121,16 @@ impl Worker {
             cut_below: node.cut_below.subscribe(),
             bodies: Arc::clone(&node.bodies),
             chain: RefCell::new(chain),
+            ids: RefCell::default(),
             in_flight: Arc::clone(&node.in_flight),
             in_flight_max: node.config.data.requests_max,
             epoch: node.epoch,
         })
+    }
+
+    /// An id for a request of this millisecond since the epoch.
+    pub(crate) fn new_id(&self, at_ms: u64) -> RequestId {
+        self.ids.borrow_mut().next(at_ms)
     }
 
     /// Milliseconds since the node started: the clock of health and breakers, shared by all workers.

@@ -347,8 +347,19 @@ impl Deliberation {
                 .find(|rate| rate.unit == unit && rate.above_input_tokens == 0)?;
             Some(Value::Integer(base.pico_usd))
         };
+        let names = targets.iter().map(|target| target.name.clone()).collect();
+        let healthy = column("healthy", &|target| {
+            Some(Value::Flag(target.health.healthy(now)))
+        });
+        if policy.steps(Phase::Route).is_empty() {
+            // Only the default plan asks, and it asks no more.
+            return CandidatePool {
+                names,
+                columns: vec![healthy],
+            };
+        }
         CandidatePool {
-            names: targets.iter().map(|target| target.name.clone()).collect(),
+            names,
             columns: vec![
                 column("price-input-pico-usd", &|target| rate(target, INPUT_TOKENS)),
                 column("price-output-pico-usd", &|target| {
@@ -367,9 +378,7 @@ impl Deliberation {
                 }),
                 column("quality", &|target| target.quality.map(Value::Number)),
                 column("region", &|target| target.region.clone().map(Value::Text)),
-                column("healthy", &|target| {
-                    Some(Value::Flag(target.health.healthy(now)))
-                }),
+                healthy,
                 column("ttft-p50-ms", &|target| {
                     target.health.ttft_p50_ms(now).map(Value::Number)
                 }),

@@ -74,7 +74,8 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new(worker: Rc<Worker>, reply: Reply, headers: &HeaderMap) -> Self {
         let started = Instant::now();
-        let id = RequestId(uuid::Uuid::now_v7().to_string());
+        let at_ms = epoch_ms();
+        let id = worker.new_id(at_ms);
         let tag = tag(&id.0, headers, worker.telling.sampler);
         Self {
             snapshot: worker.serving.load(),
@@ -84,7 +85,7 @@ impl Exchange {
             timeline: Timeline::new(started),
             observed: Observed::new(tag),
             id,
-            at_ms: epoch_ms(),
+            at_ms,
             principal: None,
             policy: None,
             in_flight: None,
