@@ -34,7 +34,6 @@ use crate::pipeline::epoch_ms;
 use crate::publish::Published;
 use crate::snapshot::{PolicySlot, Snapshot};
 use build::Warm;
-pub(crate) use seed::told;
 
 /// What serves, as workers see it.
 pub(crate) type Serving = Arc<Published<ArcSwap<Snapshot>>>;
@@ -170,8 +169,16 @@ impl Plane {
     /// Gives up the state folder, so that another process can own it; changes are refused until `take_back`.
     pub(crate) fn release(&self) {
         let _no_change_is_under_way = self.turn();
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        *store = None;
+        let store = {
+            let mut held = self.store.write().unwrap_or_else(PoisonError::into_inner);
+            held.take()
+        };
+        // A reader that still has it gives it up when it has read.
+        if let Some(store) = store.and_then(Arc::into_inner)
+            && let Err(error) = store.release()
+        {
+            tracing::warn!(error = %error, "the control state was given up, but not in order");
+        }
     }
 
     /// Owns the state folder again, with what the other process may have changed.
@@ -182,7 +189,8 @@ impl Plane {
         let state = store.state();
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(store));
         if state.sequence != self.serving.load().generation() {
-            self.serving.publish(Arc::new(Snapshot::of(state, &self.meters)));
+            self.serving
+                .publish(Arc::new(Snapshot::of(state, &self.meters)));
             self.build_all();
         }
         Ok(())
@@ -249,7 +257,28 @@ impl Plane {
 
 /// What opening the store found, to the operator.
 fn tell(recovered: &Recovered) {
-    tracing::debug!(?recovered, "control state opened");
+    if let Some(damage) = &recovered.damage {
+        tracing::error!(damage = %damage, "the control journal is damaged where the state has it whole; nothing is lost, but no backup can be made: restore an older one, or keep this folder safe");
+    }
+    if let Some(why) = &recovered.rebuilt {
+        tracing::warn!(
+            why,
+            replayed = recovered.replayed,
+            "the control state was rebuilt from its journal"
+        );
+    }
+    if let Some(why) = &recovered.shelf_failed {
+        tracing::warn!(
+            why,
+            "the control state is kept in memory and its journal alone"
+        );
+    }
+    if recovered.cut_bytes > 0 {
+        tracing::warn!(
+            bytes = recovered.cut_bytes,
+            "a change that was never acknowledged was cut from the control journal"
+        );
+    }
 }
 
 /// What an idempotency key did before; an error where it stands for another request.

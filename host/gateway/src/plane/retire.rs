@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use super::Plane;
 use crate::limits;
 
-
 /// How retired snapshots stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Retired {
@@ -21,10 +20,14 @@ impl Plane {
     /// Frees what nobody holds. Called from the control side, so that no request pays for it.
     pub(crate) fn sweep(&self) -> Retired {
         let held = self.serving.sweep();
+        if held.is_empty() {
+            return Retired::default();
+        }
         let now = self.serving.load();
         let mut retired = over(
             &now.images(),
-            held.iter().map(|snapshot| (snapshot.generation(), snapshot.images())),
+            held.iter()
+                .map(|snapshot| (snapshot.generation(), snapshot.images())),
             limits::RETIRED_BYTES_MAX,
         );
         retired.snapshots = held.len();
@@ -56,7 +59,6 @@ fn over(
     }
     retired
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -168,7 +168,7 @@ impl Plane {
 }
 
 /// An error with all its findings, for people.
-pub(crate) fn told(error: &PlaneError) -> String {
+fn told(error: &PlaneError) -> String {
     let PlaneError::Invalid { what, findings } = error else {
         return error.to_string();
     };
