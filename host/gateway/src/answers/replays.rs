@@ -379,10 +379,9 @@ mod tests {
             for (caller, key, bytes, later_ms) in steps {
                 now_ms += later_ms;
                 let key = caller * 100 + key;
-                if let Claimed::First(claim) = replays.claim(digest(caller), digest(key), digest(5), now_ms) {
-                    if bytes % 7 != 0 {
-                        claim.answered(text(bytes), now_ms);
-                    }
+                let claimed = replays.claim(digest(caller), digest(key), digest(5), now_ms);
+                if let Claimed::First(claim) = claimed && bytes % 7 != 0 {
+                    claim.answered(text(bytes), now_ms);
                 }
                 let shelf = replays.shelf();
                 let done = |entry: &&Entry| matches!(entry.state, State::Done { .. });

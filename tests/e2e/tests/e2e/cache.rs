@@ -228,6 +228,26 @@ async fn when_the_first_fails_one_of_those_who_wait_takes_over() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn who_followed_four_failures_goes_on_alone() -> anyhow::Result<()> {
+    let (provider, gateway) = serving(EXACT).await?;
+    let slow = json!({"headers-ms": 800});
+    let failures = json!({"status": 500, "times": 4, "delays": slow});
+    let script = json!({"answers": [failures], "default": {"delays": slow}});
+    provider.script(&script).await?;
+    let replies = at_once(&gateway.client("demo")?, &says("x"), 12).await?;
+    let count = |status| {
+        replies
+            .iter()
+            .filter(|reply| reply.status == status)
+            .count()
+    };
+    assert_eq!((count(502), count(200)), (4, 8));
+    assert!(replies.iter().all(|reply| cache_use(reply) == "miss"));
+    assert_eq!(provider.total("requests").await?, 12);
+    Ok(())
+}
+
+#[tokio::test]
 async fn when_the_first_leaves_its_call_ends_and_who_waits_is_served() -> anyhow::Result<()> {
     let (provider, gateway) = serving(EXACT).await?;
     let hangs = json!({"fault": {"kind": "stall", "after-chunks": 2}, "text": "never told whole"});
