@@ -64,11 +64,9 @@ fn check_tree(spans: &[Span]) {
             continue;
         }
         let parent = spans.iter().find(|other| other.id == span.parent);
-        let parent = parent.unwrap_or_else(|| panic!("no parent of {span:#?}"));
-        assert!(
-            parent.start_ns <= span.start_ns && span.end_ns <= parent.end_ns,
-            "{span:#?} is not within {parent:#?}"
-        );
+        let is_within = parent
+            .is_some_and(|parent| parent.start_ns <= span.start_ns && span.end_ns <= parent.end_ns);
+        assert!(is_within, "{span:#?} is not within {parent:#?}");
     }
 }
 
