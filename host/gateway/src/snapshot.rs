@@ -155,7 +155,10 @@ impl Snapshot {
                 "no version of it is active; push and activate one: pointsman policy push policies/{policy}"
             ),
         };
-        let message = format!("tenant {} uses the policy `{policy}`, but {reason}", principal.tenant);
+        let message = format!(
+            "tenant {} uses the policy `{policy}`, but {reason}",
+            principal.tenant
+        );
         Err(GatewayError::new(ErrorKind::NoPolicy, message))
     }
 

@@ -113,7 +113,10 @@ impl Step {
     pub fn image(&self) -> (usize, usize) {
         let range = self.template.pre.component().image_range();
         let identity = Arc::as_ptr(&self.template).addr();
-        (identity, range.end.addr().saturating_sub(range.start.addr()))
+        (
+            identity,
+            range.end.addr().saturating_sub(range.start.addr()),
+        )
     }
 
     /// Labels a request.

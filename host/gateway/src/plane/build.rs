@@ -103,13 +103,16 @@ impl Plane {
             self.keep_warm(built.clone());
             return Ok(built.clone());
         }
-        let repriceable = known.into_iter().find(|built| built.basis.floor == basis.floor);
+        let repriceable = known
+            .into_iter()
+            .find(|built| built.basis.floor == basis.floor);
         let built = match repriceable {
             Some(other) => {
                 let world = self.world(state)?;
                 let folder = self.stored(state, version)?;
                 let floor = self.stored_floor(state)?;
-                refuse(&world.findings(&folder, floor.as_ref())).map_err(|error| invalid(&error))?;
+                refuse(&world.findings(&folder, floor.as_ref()))
+                    .map_err(|error| invalid(&error))?;
                 let live = world.repriced(&other.live, &other.policy);
                 Built {
                     basis,
@@ -168,7 +171,9 @@ impl Plane {
         {
             return Ok(Some(Arc::clone(known)));
         }
-        let bytes = store.blob(&prices.blob).map_err(|error| unavailable(&error))?;
+        let bytes = store
+            .blob(&prices.blob)
+            .map_err(|error| unavailable(&error))?;
         let text = std::str::from_utf8(&bytes).context("the price catalogue is not UTF-8");
         let read = text.and_then(|text| Ok(Catalogue::parse("prices.jsonl", text)?));
         let catalogue = Arc::new(read.map_err(|error| invalid(&error))?);
@@ -206,10 +211,7 @@ impl Plane {
     }
 
     /// Every active policy on the basis of a state that is about to be; an error where one cannot be.
-    pub(super) fn all_on(
-        &self,
-        state: &State,
-    ) -> Result<Vec<(String, PolicySlot)>, PlaneError> {
+    pub(super) fn all_on(&self, state: &State) -> Result<Vec<(String, PolicySlot)>, PlaneError> {
         let mut slots = Vec::new();
         for (name, line) in &state.policies {
             let Some(version) = active(line) else {
@@ -254,7 +256,8 @@ impl Plane {
 fn lock(state: &State, version: &Version) -> anyhow::Result<Lock> {
     let locked = |pin: &pointsman_domain::control::Pin| {
         let plugin = state.plugins.get(&pin.digest);
-        let plugin = plugin.with_context(|| format!("plugin {} is not in the store", pin.digest))?;
+        let plugin =
+            plugin.with_context(|| format!("plugin {} is not in the store", pin.digest))?;
         Ok(Locked {
             reference: pin.plugin.parse()?,
             version: plugin.version.clone(),

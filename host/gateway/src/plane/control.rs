@@ -30,7 +30,9 @@ impl ControlPlane for Plane {
     fn policies(&self) -> Vec<PolicyView> {
         let state = self.state();
         let lines = state.policies.iter();
-        lines.map(|(name, line)| self.policy_view(name, line)).collect()
+        lines
+            .map(|(name, line)| self.policy_view(name, line))
+            .collect()
     }
 
     fn policy(&self, name: &str) -> Result<PolicyView, PlaneError> {

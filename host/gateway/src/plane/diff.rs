@@ -28,7 +28,9 @@ impl Side {
         let files = folder.files.iter();
         Self {
             policy: serde_json::to_value(&folder.policy).unwrap_or_default(),
-            plugins: plugins.map(|(name, digest)| (name.to_owned(), digest)).collect(),
+            plugins: plugins
+                .map(|(name, digest)| (name.to_owned(), digest))
+                .collect(),
             files: files
                 .map(|(name, bytes)| (name.clone(), digest::bytes(bytes)))
                 .collect(),

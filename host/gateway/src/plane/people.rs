@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use pointsman_control::api::{
-    KeyMade, KeyView, KeyWanted, RotateWanted, TenantView, TenantWanted,
-};
+use pointsman_control::api::{KeyMade, KeyView, KeyWanted, RotateWanted, TenantView, TenantWanted};
 use pointsman_control::{By, Done, PlaneError};
 use pointsman_domain::control::{Budget, Change, Key, Limits, Tenant};
 use pointsman_store::State;
@@ -103,7 +101,10 @@ impl Plane {
                 SCOPES.join(", ")
             )));
         }
-        if wanted.expires_in_s.is_some_and(|s| s == 0 || s > EXPIRES_S_MAX) {
+        if wanted
+            .expires_in_s
+            .is_some_and(|s| s == 0 || s > EXPIRES_S_MAX)
+        {
             return Err(refused(format!(
                 "expires-in-s must be between 1 and {EXPIRES_S_MAX}"
             )));
@@ -272,7 +273,10 @@ fn check_amounts(limits: &Limits, budgets: &[Budget]) -> Result<(), PlaneError> 
         if budget.usd.0 < 0 {
             return Err(refused("a budget cannot be below 0".to_owned()));
         }
-        if budgets[..index].iter().any(|other| other.period == budget.period) {
+        if budgets[..index]
+            .iter()
+            .any(|other| other.period == budget.period)
+        {
             return Err(refused(format!(
                 "there are two budgets for a {}; keep one",
                 budget.period

@@ -64,7 +64,9 @@ impl Plane {
         };
         if !self.state().plugins.contains_key(&plugin.digest) {
             let store = self.store()?;
-            store.put_blob(&bytes).map_err(|error| unavailable(&error))?;
+            store
+                .put_blob(&bytes)
+                .map_err(|error| unavailable(&error))?;
         }
         let change = self.change(by, |state| {
             if let Some(known) = state.plugins.get(&plugin.digest) {
@@ -202,7 +204,10 @@ impl Plane {
                 message: format!("case `{}` fails: {}", case.name, case.mismatches.join("; ")),
                 help: None,
             };
-            let failing = sound.cases.iter().filter(|case| !case.mismatches.is_empty());
+            let failing = sound
+                .cases
+                .iter()
+                .filter(|case| !case.mismatches.is_empty());
             return Err(PlaneError::Invalid {
                 what: format!("{} cases of the policy `{name}` fail", sound.fails()),
                 findings: failing.map(case).collect(),
@@ -229,7 +234,15 @@ impl Plane {
             by.check(&format!("policy `{name}`"), Some(&tag(&line)))?;
             one_kind(&line, name, is_floor)?;
             let pushed = |number: u64| {
-                self.pushed(state, &line, &folder, &pins, number, content, findings.clone())
+                self.pushed(
+                    state,
+                    &line,
+                    &folder,
+                    &pins,
+                    number,
+                    content,
+                    findings.clone(),
+                )
             };
             if let Some(version) = same(&line, content) {
                 return Ok(Step::Already(pushed(version.number)));
@@ -289,9 +302,14 @@ impl Plane {
         });
         let changes = before.map_or_else(Vec::new, |(before, before_pins)| {
             let from = diff::Side::new(&before, before_pins.iter().map(|p| (&*p.plugin, p.digest)));
-            let after = pins.iter().map(|(reference, digest)| (reference.to_string(), *digest));
+            let after = pins
+                .iter()
+                .map(|(reference, digest)| (reference.to_string(), *digest));
             let after: Vec<(String, Digest)> = after.collect();
-            let to = diff::Side::new(folder, after.iter().map(|(name, digest)| (&**name, *digest)));
+            let to = diff::Side::new(
+                folder,
+                after.iter().map(|(name, digest)| (&**name, *digest)),
+            );
             diff::lines(&from, &to)
         });
         let name = &folder.policy.name;
@@ -320,7 +338,10 @@ impl Plane {
         pick: impl Fn(&PolicyLine) -> Result<u64, PlaneError>,
     ) -> Result<Done<Activated>, PlaneError> {
         let find = |state: &State| {
-            let line = state.policies.get(name).ok_or_else(|| no_policy(state, name))?;
+            let line = state
+                .policies
+                .get(name)
+                .ok_or_else(|| no_policy(state, name))?;
             let number = pick(line)?;
             let version = line.versions.get(&number);
             let version = version.ok_or_else(|| no_version(line, name, number))?;
@@ -435,9 +456,14 @@ impl Plane {
         name: &str,
         number: u64,
     ) -> Result<Arc<Version>, PlaneError> {
-        let line = state.policies.get(name).ok_or_else(|| no_policy(state, name))?;
+        let line = state
+            .policies
+            .get(name)
+            .ok_or_else(|| no_policy(state, name))?;
         let version = line.versions.get(&number);
-        version.cloned().ok_or_else(|| no_version(line, name, number))
+        version
+            .cloned()
+            .ok_or_else(|| no_version(line, name, number))
     }
 
     pub(super) fn diff_of(&self, name: &str, from: u64, to: u64) -> Result<Diff, PlaneError> {
@@ -536,7 +562,10 @@ fn one_kind(line: &PolicyLine, name: &str, is_floor: bool) -> Result<(), PlaneEr
 pub(super) fn no_policy(state: &State, name: &str) -> PlaneError {
     let names: Vec<&str> = state.policies.keys().map(String::as_str).collect();
     PlaneError::NotFound {
-        what: format!("there is no policy `{name}`; there are: {}", names.join(", ")),
+        what: format!(
+            "there is no policy `{name}`; there are: {}",
+            names.join(", ")
+        ),
         next: format!("push one: pointsman policy push policies/{name}"),
     }
 }
@@ -558,10 +587,13 @@ pub(super) fn before(line: &PolicyLine, name: &str) -> Result<u64, PlaneError> {
 }
 
 fn finding(found: &pointsman_policy::finding::Finding) -> Finding {
-    let place = found.file.as_ref().map(|file| match (found.line, found.column) {
-        (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
-        _ => file.clone(),
-    });
+    let place = found
+        .file
+        .as_ref()
+        .map(|file| match (found.line, found.column) {
+            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            _ => file.clone(),
+        });
     Finding {
         error: found.is_error(),
         path: found.path.to_string(),

@@ -46,8 +46,7 @@ pub(super) fn of(found: &[Hit], text: &str, structure: &Structure) -> Vec<(&'sta
     }
     // A sum in words gives several numbers and asks for one more.
     let asks_amount = of_group(Group::Amount) > 0;
-    let asks = signs.has(Signs::QUESTION)
-        || (signs.has(Signs::WIDE) && text.contains(['？', '؟']));
+    let asks = signs.has(Signs::QUESTION) || (signs.has(Signs::WIDE) && text.contains(['？', '؟']));
     if asks_amount && numbers.count > 1 {
         marks.push((MATH, 3.5));
     } else if asks && numbers.count > 2 {
