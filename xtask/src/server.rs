@@ -96,7 +96,21 @@ impl Server {
     fn known(self) -> Option<(u32, Value)> {
         let record: Value = serde_json::from_slice(&std::fs::read(self.record()).ok()?).ok()?;
         let process = u32::try_from(record["process"].as_u64()?).ok()?;
-        self.is(process).then(|| (process, record["word"].clone()))
+        if self.is(process) {
+            return Some((process, record["word"].clone()));
+        }
+        self.successor()
+    }
+
+    /// The process that it handed over to (SIGUSR2), which the ready file names.
+    fn successor(self) -> Option<(u32, Value)> {
+        let word: Value = serde_json::from_slice(&std::fs::read(self.ready_file()).ok()?).ok()?;
+        let process = u32::try_from(word["pid"].as_u64()?).ok()?;
+        self.is(process).then_some((process, word))
+    }
+
+    fn ready_file(self) -> PathBuf {
+        state("run").join(format!("{}.ready", self.name))
     }
 
     /// Whether the process is one of this kind.
@@ -117,7 +131,7 @@ impl Server {
     pub(crate) fn start(self, mut command: Command, detached: bool) -> anyhow::Result<Running> {
         // A server that runs but is not well would keep the address.
         self.stop()?;
-        let ready = state("run").join(format!("{}.ready", self.name));
+        let ready = self.ready_file();
         make_folder(&state("run"))?;
         make_folder(&state("logs"))?;
         if ready.exists() {
