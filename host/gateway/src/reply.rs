@@ -4,6 +4,8 @@
 //! drops its end and [`Reply::gone`] resolves; when the client stops reading, [`Reply::send`] waits at most the
 //! configured time and then reports it gone.
 
+mod gather;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,6 +19,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use crate::limits;
+
+use gather::Gather;
 
 /// Status and headers of an answer.
 pub(crate) struct Head {
@@ -52,7 +56,10 @@ struct Pipe {
     /// All of the answer was there when it began: its length is known.
     is_whole: Cell<bool>,
     reader: RefCell<Option<Waker>>,
+    /// Waits for room.
     writer: RefCell<Option<Waker>>,
+    /// Waits for the client to go away, and for nothing else: each write would wake it.
+    watcher: RefCell<Option<Waker>>,
 }
 
 impl Pipe {
@@ -114,6 +121,12 @@ impl Pipe {
             waker.wake();
         }
     }
+
+    fn wake_watcher(&self) {
+        if let Some(waker) = self.watcher.borrow_mut().take() {
+            waker.wake();
+        }
+    }
 }
 
 /// The pipeline's end. Dropping it ends the body.
@@ -127,6 +140,7 @@ pub(crate) struct Reply {
 /// The connection's end, a hyper body.
 pub(crate) struct ReplyBody {
     pipe: Rc<Pipe>,
+    gather: Gather,
 }
 
 impl ReplyBody {
@@ -138,6 +152,7 @@ impl ReplyBody {
         pipe.ended.set(true);
         Self {
             pipe: Rc::new(pipe),
+            gather: Gather::default(),
         }
     }
 
@@ -223,6 +238,7 @@ impl Reply {
         };
         let body = ReplyBody {
             pipe: Rc::clone(&self.pipe),
+            gather: Gather::default(),
         };
         sender
             .send(Head {
@@ -309,7 +325,7 @@ impl Reply {
                     if pipe.dropped.get() {
                         return Poll::Ready(());
                     }
-                    *pipe.writer.borrow_mut() = Some(context.waker().clone());
+                    *pipe.watcher.borrow_mut() = Some(context.waker().clone());
                     Poll::Pending
                 })
                 .await;
@@ -329,6 +345,7 @@ impl Drop for ReplyBody {
     fn drop(&mut self) {
         self.pipe.dropped.set(true);
         self.pipe.wake_writer();
+        self.pipe.wake_watcher();
     }
 }
 
@@ -337,13 +354,19 @@ impl Body for ReplyBody {
     type Error = Stuck;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Piece>, Stuck>>> {
+        let queued = self.pipe.queued_bytes.get();
+        if queued > 0 && !self.pipe.ended.get() && self.gather.waits(queued) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(bytes) = self.pipe.pop() {
             let pipe = Rc::clone(&self.pipe);
             return Poll::Ready(Some(Ok(Frame::data(Piece { bytes, pipe }))));
         }
+        self.gather.emptied();
         if self.pipe.broken.get() {
             return Poll::Ready(Some(Err(Stuck)));
         }
