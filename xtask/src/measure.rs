@@ -47,6 +47,14 @@ const MEASURES: &[Measure] = &[
         example: None,
     },
     Measure {
+        kind: Kind::Prove,
+        name: "budgets",
+        about: "one dollar, 500 requests at once, half of them leaving; kills under load; records sum to the balance",
+        package: "pointsman-e2e",
+        model: false,
+        example: None,
+    },
+    Measure {
         kind: Kind::Bench,
         name: "swap",
         about: "activations of ready versions: from the commit until requests obey, and the whole call",

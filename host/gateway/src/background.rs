@@ -57,7 +57,47 @@ pub(crate) fn control(node: &Arc<Node>, listener: &StdListener) -> anyhow::Resul
 
 /// Frees replaced snapshots, on the runtime that is entered.
 pub(crate) fn watch(node: &Arc<Node>, stopping: watch::Receiver<bool>) {
+    if node.succeeds {
+        tokio::spawn(follow_predecessor(Arc::clone(node), stopping.clone()));
+    }
+    tokio::spawn(keep_sums(Arc::clone(node), stopping.clone()));
     tokio::spawn(sweep(Arc::clone(node), stopping));
+}
+
+/// Takes up what the process before this one charges until it has ended.
+async fn follow_predecessor(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(limits::PREDECESSOR_POLL_MS));
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            _ = tick.tick() => {}
+        }
+        let node = Arc::clone(&node);
+        let followed = tokio::task::spawn_blocking(move || node.follow_predecessor()).await;
+        match followed {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) | Err(_) => return,
+            Ok(Err(error)) => {
+                tracing::error!(error = %format!("{error:#}"), "what the process before this one charged is not counted yet");
+            }
+        }
+    }
+}
+
+/// Puts sums beside sealed segments of the decision log, so that the next start need not read them.
+async fn keep_sums(node: Arc<Node>, mut stopping: watch::Receiver<bool>) {
+    let pause = Duration::from_millis(limits::SUMS_POLL_MS);
+    loop {
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let folder = node.decisions_dir();
+        let kept = tokio::task::spawn_blocking(move || pointsman_audit::keep_sums(&folder)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(error = %error, "sums of the decision log could not be kept; the next start makes them");
+        }
+    }
 }
 
 /// Frees what no request holds any more, and cuts what is kept beyond its bound.

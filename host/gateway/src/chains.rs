@@ -1,5 +1,7 @@
 //! Whose decision chain is whose: a name, its lock, and what a killed process left behind.
 
+use std::sync::PoisonError;
+
 use anyhow::Context as _;
 use pointsman_audit::{AuditError, Chain, ChainConfig, Recovery};
 use pointsman_domain::decision::Record;
@@ -47,22 +49,34 @@ impl Node {
             .append(&started)
             .context("cannot append to the decision log")?;
         close(&mut chain, &name, &recovery)?;
+        let mut ours = self
+            .own_chains
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        ours.insert(name);
         Ok(chain)
     }
 
-    /// Ends in order the chains that nobody writes: a process that had other names may have been killed.
-    pub(crate) fn mend_chains(&self) {
+    /// Ends in order the chains that nobody writes: a process that had other names may have been killed. Whether another
+    /// process still writes one.
+    pub(crate) fn mend_chains(&self) -> bool {
+        let mut others = false;
         let Ok(listed) = std::fs::read_dir(self.decisions_dir()) else {
-            return;
+            return others;
         };
         for entry in listed.flatten() {
             let file = entry.file_name();
             let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".lock")) else {
                 continue;
             };
-            // Locked: it is written, here or by a process that still drains.
-            let Ok((mut chain, recovery)) = self.chain(name) else {
-                continue;
+            let (mut chain, recovery) = match self.chain(name) {
+                Ok(opened) => opened,
+                // It is written, here or by a process that still drains.
+                Err(AuditError::Locked { pid, .. }) => {
+                    others |= pid != Some(std::process::id());
+                    continue;
+                }
+                Err(_) => continue,
             };
             let mended = close(&mut chain, name, &recovery)
                 .and_then(|()| chain.seal().context("cannot seal the decision log"));
@@ -70,6 +84,21 @@ impl Node {
                 tracing::error!(chain = name, error = %format!("{error:#}"), "an abandoned decision log could not be ended in order; the next start tries again");
             }
         }
+        others
+    }
+
+    /// Balances take up what the process before this one charged since they were summed; whether it still may.
+    pub(crate) fn follow_predecessor(&self) -> anyhow::Result<bool> {
+        let still = self.mend_chains();
+        let ours = self
+            .own_chains
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_foreign = |chain: &str| !ours.contains(chain);
+        let mut charged = self.charged.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = charged.since(is_foreign, epoch_ms())?;
+        self.meters.charge(&more);
+        Ok(still)
     }
 
     fn chain(&self, name: &str) -> Result<(Chain, Recovery), AuditError> {

@@ -10,7 +10,7 @@ use pointsman_control::{Decision, DecisionSource, DecisionTail, Listing, SourceE
 use pointsman_domain::decision::{Closed, Opened, Outcome, Record};
 use pointsman_domain::{ErrorKind, Picos, RequestId};
 
-pub(crate) use charged::charged;
+pub(crate) use charged::Charged;
 
 /// Records that one listing of the control listener reads at most; some seconds' worth.
 const SCAN_RECORDS_MAX: usize = 500_000;

@@ -37,6 +37,10 @@ pub(crate) const BUCKETS: u32 = 10_000;
 pub(crate) const SWEEP_MS: u64 = 500;
 /// Bytes of compiled state that replaced snapshots may keep for the requests that still use them; the oldest are cut.
 pub(crate) const RETIRED_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How often the charges of a process that still drains are looked at.
+pub(crate) const PREDECESSOR_POLL_MS: u64 = 2_000;
+/// How often sealed segments of the decision log are looked for that have no sums beside them.
+pub(crate) const SUMS_POLL_MS: u64 = 60_000;
 /// Connections that wait in the kernel for a worker.
 pub(crate) const LISTEN_BACKLOG: i32 = 1024;
 /// Equal requests that one request waits for, one after the other, before it goes on alone.

@@ -142,6 +142,23 @@ impl Meters {
         meter
     }
 
+    /// Counts what another process charged, in the windows that its records name.
+    pub(crate) fn charge(&self, charged: &BTreeMap<String, Picos>) {
+        for (name, picos) in charged {
+            let Some((prefix, window)) = window_of(name) else {
+                continue;
+            };
+            let mut registry = self.registry();
+            match registry.scopes.get(prefix) {
+                Some(scope) => scope.purse().ledger.charge(window, *picos),
+                None => {
+                    let windows = registry.charged.entry(prefix.to_owned()).or_default();
+                    windows.push((window, *picos));
+                }
+            }
+        }
+    }
+
     /// How every window stands that is limited or used, by its name.
     pub(crate) fn balances(&self) -> Vec<Balance> {
         let now = self.now();
@@ -164,6 +181,13 @@ impl Meters {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+impl Default for Meters {
+    fn default() -> Self {
+        Self::new(100, &BTreeMap::new(), 0, Instant::now())
     }
 }
 

@@ -1,8 +1,9 @@
 //! One node: its settings, its state folder, and everything that its threads share.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -14,7 +15,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 use crate::answers::Answers;
-use crate::decisions;
+use crate::decisions::Charged;
 use crate::meters::Meters;
 use crate::pipeline::epoch_ms;
 use crate::plane::{Plane, Serving};
@@ -188,6 +189,10 @@ pub(crate) struct Node {
     pub(crate) ready: Arc<Ready>,
     /// Another process had the sockets before, and may still write its decision chains.
     pub(crate) succeeds: bool,
+    /// The decision chains that this process writes.
+    pub(crate) own_chains: Mutex<BTreeSet<String>>,
+    /// What the chains had charged when balances were summed.
+    pub(crate) charged: Mutex<Charged>,
     decisions_dir: PathBuf,
 }
 
@@ -206,8 +211,9 @@ impl Node {
             .with_context(|| format!("cannot make the state folder {}", state.display()))?;
         let epoch = Instant::now();
         let instances = RuntimeConfig::default().instances_max;
-        let charged = decisions::charged(&settings.decisions_dir(), epoch_ms())?;
-        let meters = Arc::new(Meters::new(instances, &charged, epoch_ms(), epoch));
+        let charged = Charged::read(&settings.decisions_dir(), epoch_ms())?;
+        let meters = Meters::new(instances, &charged.total(), epoch_ms(), epoch);
+        let meters = Arc::new(meters);
         let plane = Plane::open(&settings, Arc::clone(&meters), epoch)?;
         let metrics = Arc::new(Metrics::new());
         plane.count_in(Arc::clone(&metrics));
@@ -245,6 +251,8 @@ impl Node {
             epoch,
             ready: Arc::default(),
             succeeds: false,
+            own_chains: Mutex::default(),
+            charged: Mutex::new(charged),
         })
     }
 

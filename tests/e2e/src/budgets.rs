@@ -48,7 +48,8 @@ impl Priced {
             .replace(target, &format!("{target}\nprice = \"test/fake\""))?;
         let catalogue = tempfile::tempdir().context("no temporary folder")?;
         let prices = catalogue.path().join("prices.jsonl");
-        let row = json!({"provider": "test", "model": "fake", "usd_per_mtok": {"in": 10, "out": 200}});
+        let row =
+            json!({"provider": "test", "model": "fake", "usd_per_mtok": {"in": 10, "out": 200}});
         std::fs::write(&prices, format!("{row}\n")).context("cannot write prices")?;
         let mut options = GatewayOptions::serving(bundle, &[provider.authority()]);
         options.settings = json!({ "prices": prices });

@@ -13,7 +13,7 @@ pub(crate) struct Refusal {
     /// `tenant` or `key`.
     pub(crate) scope: &'static str,
     /// For the caller.
-    pub(crate) error: GatewayError,
+    pub(crate) error: Box<GatewayError>,
 }
 
 impl Refusal {
@@ -32,7 +32,7 @@ impl Refusal {
         Self {
             limit,
             scope: kind,
-            error,
+            error: Box::new(error),
         }
     }
 
@@ -47,7 +47,7 @@ impl Refusal {
         Self {
             limit: "instances",
             scope: scope.kind(),
-            error,
+            error: Box::new(error),
         }
     }
 
@@ -82,7 +82,7 @@ impl Refusal {
                 pointsman_domain::control::Period::Month => "budget-month",
             },
             scope: scope.kind(),
-            error,
+            error: Box::new(error),
         }
     }
 
@@ -96,14 +96,8 @@ impl Refusal {
         Self {
             limit: "unpriced",
             scope: scope.kind(),
-            error: GatewayError::new(ErrorKind::BudgetExceeded, message),
+            error: Box::new(GatewayError::new(ErrorKind::BudgetExceeded, message)),
         }
-    }
-}
-
-impl From<Refusal> for GatewayError {
-    fn from(refusal: Refusal) -> Self {
-        refusal.error
     }
 }
 

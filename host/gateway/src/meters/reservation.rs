@@ -66,7 +66,11 @@ impl Reservation {
         let scopes = admission.scopes;
         let both = [
             (&admission.key, scopes.limits.key, scopes.budget.key),
-            (&admission.tenant, scopes.limits.tenant, scopes.budget.tenant),
+            (
+                &admission.tenant,
+                scopes.limits.tenant,
+                scopes.budget.tenant,
+            ),
         ];
         for (meter, limited, budgeted) in both {
             if budgeted && wanted.unpriced && scopes.deny_unpriced && meter.has_budget() {
@@ -171,8 +175,8 @@ impl Part {
     fn take_money(&mut self, amount: Picos, now: Now) -> Result<(), Refusal> {
         let reserved = self.meter.purse().ledger.reserve(amount, now.epoch_ms);
         let id = self.meter.id();
-        let reserved = reserved
-            .map_err(|exceeded| Refusal::budget(id, amount, &exceeded, now.epoch_ms))?;
+        let reserved =
+            reserved.map_err(|exceeded| Refusal::budget(id, amount, &exceeded, now.epoch_ms))?;
         self.money = Some(reserved);
         Ok(())
     }

@@ -19,12 +19,7 @@ use pointsman_traffic::window::Window;
 use super::refusal::Refusal;
 use super::{Now, ScopeId};
 
-type Limiter = RateLimiter<
-    NotKeyed,
-    InMemoryState,
-    DefaultClock,
-    StateInformationMiddleware,
->;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// How many are left of how many, and how long until all are back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +154,10 @@ impl ScopeMeter {
             Err(until) => {
                 let wait = until.wait_time_from(DefaultClock::default().now());
                 let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                refuse(&format!("try again in {} s", ms.div_ceil(1000).max(1)), Some(ms))
+                refuse(
+                    &format!("try again in {} s", ms.div_ceil(1000).max(1)),
+                    Some(ms),
+                )
             }
         }
     }
@@ -219,9 +217,7 @@ impl ScopeMeter {
     pub(super) fn balances(&self, epoch_ms: u64) -> Vec<Balance> {
         let standings = self.purse().ledger.standings(epoch_ms);
         let told = standings.iter().filter(|standing| {
-            standing.limit.is_some()
-                || standing.spent != Picos(0)
-                || standing.reserved != Picos(0)
+            standing.limit.is_some() || standing.spent != Picos(0) || standing.reserved != Picos(0)
         });
         told.map(|standing| Balance {
             window: self.window_name(&standing.window),

@@ -64,9 +64,14 @@ impl Node {
 
     fn spent(&self) -> Vec<(String, i128, i128)> {
         let balances = self.meters.balances();
-        let told = balances.iter().filter(|balance| balance.period == Period::Day);
+        let told = balances
+            .iter()
+            .filter(|balance| balance.period == Period::Day);
         told.map(|balance| {
-            let whose = balance.key.clone().unwrap_or_else(|| balance.tenant.clone());
+            let whose = balance
+                .key
+                .clone()
+                .unwrap_or_else(|| balance.tenant.clone());
             (whose, balance.spent.0, balance.reserved.0)
         })
         .collect()
@@ -86,10 +91,16 @@ fn a_rate_is_one_for_all_who_hold_the_scope_and_changes_at_once() {
         assert_eq!((rate.limit, rate.remaining), (3, left));
     }
     let refused = node.admit(Scopes::default(), 0).expect_err("over the rate");
-    assert_eq!((refused.scope, refused.limit), ("tenant", "requests-per-minute"));
+    assert_eq!(
+        (refused.scope, refused.limit),
+        ("tenant", "requests-per-minute")
+    );
     assert_eq!(refused.error.kind, ErrorKind::RateLimited);
     let after = refused.error.retry_after_s.expect("a real wait");
-    assert!((19..=20).contains(&after), "a third of a minute, not {after} s");
+    assert!(
+        (19..=20).contains(&after),
+        "a third of a minute, not {after} s"
+    );
     // The same id is the same scope, and what has begun under the old limit has begun.
     let again = node.meters.scope(tenant_id(), &limits(5), &[]);
     assert!(Arc::ptr_eq(&again, &node.tenant));
@@ -121,7 +132,10 @@ fn places_are_given_back_however_a_request_ends() {
         },
         ..Scopes::default()
     };
-    assert!(node.admit(elsewhere, 0).is_ok(), "the policy does not draw on it");
+    assert!(
+        node.admit(elsewhere, 0).is_ok(),
+        "the policy does not draw on it"
+    );
     drop(held);
     assert!(node.admit(Scopes::default(), 0).is_ok());
 }
@@ -131,13 +145,19 @@ fn a_tenant_holds_its_share_of_the_instances_and_no_more() {
     let node = node(Limits::default(), &[]);
     let mut first = node.admit(Scopes::default(), 6).expect("six of ten");
     let refused = node.admit(Scopes::default(), 5).expect_err("eleven of ten");
-    assert_eq!((refused.limit, refused.error.http_status()), ("instances", 429));
+    assert_eq!(
+        (refused.limit, refused.error.http_status()),
+        ("instances", 429)
+    );
     assert!(node.admit(Scopes::default(), 0).is_ok(), "it needs none");
     first.keep_instances(5);
     assert!(node.admit(Scopes::default(), 5).is_ok());
     drop(first);
     let alone = node.admit(Scopes::default(), 30);
-    assert!(alone.is_ok(), "a share that is too small serves one after the other");
+    assert!(
+        alone.is_ok(),
+        "a share that is too small serves one after the other"
+    );
 }
 
 #[test]
@@ -149,8 +169,16 @@ fn tokens_that_were_not_used_go_back_and_others_are_owed() {
     let node = node(limits, &[]);
     let first = node.reserve(900, Some(0)).expect("room");
     let refused = node.reserve(200, Some(0)).err().expect("no room");
-    assert_eq!((refused.scope, refused.limit), ("tenant", "tokens-per-minute"));
-    assert!(refused.error.retry_after_s.is_some_and(|s| (1..=7).contains(&s)));
+    assert_eq!(
+        (refused.scope, refused.limit),
+        ("tenant", "tokens-per-minute")
+    );
+    assert!(
+        refused
+            .error
+            .retry_after_s
+            .is_some_and(|s| (1..=7).contains(&s))
+    );
     first.settle(Picos(0), 100);
     assert!(node.reserve(800, Some(0)).is_ok(), "given back unbound");
     assert!(node.reserve(800, Some(0)).is_ok());
@@ -173,7 +201,11 @@ fn money_moves_when_the_record_stands() {
             ("demo".to_owned(), spent, reserved),
         ]
     };
-    assert_eq!(node.spent(), told(0, 6), "the refused one left nothing behind");
+    assert_eq!(
+        node.spent(),
+        told(0, 6),
+        "the refused one left nothing behind"
+    );
     first.bind();
     first.settle(Picos(2), 0);
     assert_eq!(node.spent(), told(2, 0));
@@ -224,7 +256,13 @@ fn balances_begin_with_what_the_log_says() {
     let told: Vec<_> = meters
         .balances()
         .iter()
-        .map(|balance| (balance.window.clone(), balance.spent.0, balance.limit_usd.is_some()))
+        .map(|balance| {
+            (
+                balance.window.clone(),
+                balance.spent.0,
+                balance.limit_usd.is_some(),
+            )
+        })
         .collect();
     let wanted = vec![
         (name("key/key-1", Period::Day), 4, false),

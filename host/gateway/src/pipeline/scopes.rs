@@ -45,7 +45,7 @@ impl Exchange {
         self.worker
             .metrics
             .limited(refusal.scope, refusal.limit, tenant);
-        refusal.error
+        *refusal.error
     }
 
     /// What key and tenant may still spend, where a budget limits one of them.
