@@ -9,6 +9,7 @@ mod control;
 mod diff;
 mod people;
 mod policies;
+mod prices;
 mod retire;
 mod seed;
 mod switched;
@@ -16,7 +17,7 @@ mod switched;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -34,6 +35,11 @@ use crate::pipeline::epoch_ms;
 use crate::publish::Published;
 use crate::snapshot::{PolicySlot, Snapshot};
 use build::Warm;
+
+/// How long readers of the store are waited for before it changes hands.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+/// Between looks whether it can.
+const RELEASE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What serves, as workers see it.
 pub(crate) type Serving = Arc<Published<ArcSwap<Snapshot>>>;
@@ -112,7 +118,8 @@ impl Plane {
     ) -> anyhow::Result<Self> {
         let house = House::open(&settings.config)?;
         let plane = Self::with(settings, house, meters, epoch)?;
-        plane.build_all();
+        let ready = plane.ready(Snapshot::clone(&plane.serving.load()));
+        plane.serving.publish(Arc::new(ready));
         plane.seed(settings)?;
         Ok(plane)
     }
@@ -167,31 +174,50 @@ impl Plane {
     }
 
     /// Gives up the state folder, so that another process can own it; changes are refused until `take_back`.
-    pub(crate) fn release(&self) {
+    ///
+    /// # Errors
+    /// Where someone still reads from it after a while; it is then kept.
+    pub(crate) fn release(&self) -> anyhow::Result<()> {
         let _no_change_is_under_way = self.turn();
-        let store = {
-            let mut held = self.store.write().unwrap_or_else(PoisonError::into_inner);
-            held.take()
+        let mut held = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut store) = held.take() else {
+            return Ok(());
         };
-        // A reader that still has it gives it up when it has read.
-        if let Some(store) = store.and_then(Arc::into_inner)
-            && let Err(error) = store.release()
-        {
-            tracing::warn!(error = %error, "the control state was given up, but not in order");
+        let began = Instant::now();
+        loop {
+            match Arc::try_unwrap(store) {
+                Ok(store) => return Ok(store.release()?),
+                Err(shared) if began.elapsed() > RELEASE_MAX => {
+                    *held = Some(shared);
+                    anyhow::bail!("the control state is still being read, by a backup or a build");
+                }
+                Err(shared) => store = shared,
+            }
+            std::thread::sleep(RELEASE_PAUSE);
         }
     }
 
     /// Owns the state folder again, with what the other process may have changed.
     pub(crate) fn take_back(&self) -> anyhow::Result<()> {
         let _no_change_is_under_way = self.turn();
-        let (store, recovered) = Store::open(&self.folder, StoreConfig::default())?;
+        if self.store().is_ok() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let (store, recovered) = loop {
+            match Store::open(&self.folder, StoreConfig::default()) {
+                Ok(opened) => break opened,
+                // The other process is ended, but may not be gone yet.
+                Err(error) if began.elapsed() > RELEASE_MAX => return Err(error.into()),
+                Err(_) => std::thread::sleep(RELEASE_PAUSE),
+            }
+        };
         tell(&recovered);
         let state = store.state();
         *self.store.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(store));
         if state.sequence != self.serving.load().generation() {
-            self.serving
-                .publish(Arc::new(Snapshot::of(state, &self.meters)));
-            self.build_all();
+            let next = self.ready(Snapshot::of(state, &self.meters));
+            self.serving.publish(Arc::new(next));
         }
         Ok(())
     }

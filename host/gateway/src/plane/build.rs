@@ -17,7 +17,7 @@ use super::{Plane, invalid, unavailable};
 use crate::bundle::{Folder, World, refuse, unpack};
 use crate::snapshot::{PolicyLive, PolicySlot, Snapshot};
 
-/// Policies that are kept ready beside those that serve, so that what was just pushed, and what served before, is live
+/// Policies that are kept ready beyond those that serve, so that what was just pushed, and what served before, is live
 /// at once.
 const WARM_MAX: usize = 32;
 
@@ -83,9 +83,20 @@ impl Plane {
         };
         warm.policies.retain(|known| !is_same(known));
         warm.policies.push(built);
-        let over = warm.policies.len().saturating_sub(WARM_MAX);
-        let _freed_after_the_lock: Vec<Built> = warm.policies.drain(..over).collect();
+        // What serves, or is about to, is held elsewhere too and counts for nothing here.
+        let idle = |known: &Built| Arc::strong_count(&known.live) == 1;
+        let over = warm.policies.iter().filter(|known| idle(known)).count();
+        let mut over = over.saturating_sub(WARM_MAX);
+        let (freed, kept) = std::mem::take(&mut warm.policies)
+            .into_iter()
+            .partition::<Vec<_>, _>(|known| {
+                let goes = over > 0 && idle(known);
+                over -= usize::from(goes);
+                goes
+            });
+        warm.policies = kept;
         drop(warm);
+        drop(freed);
     }
 
     /// The version ready to serve on the basis of a state: kept, repriced, or built anew.
@@ -232,15 +243,13 @@ impl Plane {
         Ok(slots)
     }
 
-    /// Makes every active policy ready, and publishes them; those that do not build are told and left out.
-    pub(super) fn build_all(&self) {
-        let before = self.serving.load();
-        let mut next = Snapshot::clone(&before);
-        for (name, line) in &before.state.policies {
+    /// A snapshot with every active policy ready; those that do not build are told, and broken in it.
+    pub(super) fn ready(&self, mut next: Snapshot) -> Snapshot {
+        for (name, line) in &next.state.policies {
             let Some(version) = active(line) else {
                 continue;
             };
-            let slot = match self.built(&before.state, version) {
+            let slot = match self.built(&next.state, version) {
                 Ok(built) => PolicySlot::Live(built.live),
                 Err(error) => {
                     tracing::error!(policy = %name, version = version.number, error = %error, "the active version does not build any more; its tenants are refused until another is activated");
@@ -249,7 +258,7 @@ impl Plane {
             };
             next.policies.insert(name.clone(), slot);
         }
-        self.serving.publish(Arc::new(next));
+        next
     }
 }
 

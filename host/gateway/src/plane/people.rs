@@ -245,7 +245,7 @@ pub(super) fn tenant_tag(state: &State, id: &str) -> Option<String> {
     state.tenant_tags.get(id).map(ToString::to_string)
 }
 
-fn check_id(id: &str) -> Result<(), PlaneError> {
+pub(super) fn check_id(id: &str) -> Result<(), PlaneError> {
     let fits = (1..=ID_BYTES_MAX).contains(&id.len())
         && id
             .bytes()
@@ -254,12 +254,12 @@ fn check_id(id: &str) -> Result<(), PlaneError> {
         return Ok(());
     }
     Err(refused(format!(
-        "`{}` is no tenant's id: write up to {ID_BYTES_MAX} lower-case letters, digits, `-` and `_`",
+        "`{}` is no id: write up to {ID_BYTES_MAX} lower-case letters, digits, `-` and `_`",
         id.escape_default()
     )))
 }
 
-fn check_amounts(limits: &Limits, budgets: &[Budget]) -> Result<(), PlaneError> {
+pub(super) fn check_amounts(limits: &Limits, budgets: &[Budget]) -> Result<(), PlaneError> {
     let zero = limits.requests_per_minute == Some(0)
         || limits.tokens_per_minute == Some(0)
         || limits.concurrent == Some(0);

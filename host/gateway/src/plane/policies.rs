@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use pointsman_control::api::{
     Activated, Bundle, CaseResult, Checked, Diff, Finding, PolicyView, PushedVersion, VersionView,
 };
 use pointsman_control::{By, Done, PlaneError};
-use pointsman_domain::control::{Change, Pin, Plugin, Prices, Version};
+use pointsman_domain::control::{Change, Pin, Plugin, Version};
 use pointsman_domain::{Digest, control};
 use pointsman_policy::policy::{Kind, PluginRef};
-use pointsman_policy::prices::Catalogue;
 use pointsman_store::{PolicyLine, State};
 
 use super::build::{Basis, Built, active, floor};
@@ -22,8 +20,6 @@ use crate::bundle::{self, Folder, fact, unpack};
 use crate::pipeline::epoch_ms;
 use crate::snapshot::{PolicyLive, PolicySlot};
 
-/// Bytes of a price catalogue.
-const PRICES_BYTES_MAX: usize = 16 << 20;
 /// Times that a build is done anew because its basis changed meanwhile; after that it is done under the turn.
 const BUILDS_ASIDE: usize = 3;
 
@@ -39,6 +35,27 @@ struct Sound {
 }
 
 impl Sound {
+    /// Refuses a bundle whose own cases fail.
+    fn cases_hold(&self) -> Result<(), PlaneError> {
+        let case = |case: &CaseResult| Finding {
+            error: true,
+            path: String::new(),
+            place: Some(format!("cases.jsonl:{}", case.line)),
+            message: format!("case `{}` fails: {}", case.name, case.mismatches.join("; ")),
+            help: None,
+        };
+        let failing = self.cases.iter().filter(|case| !case.mismatches.is_empty());
+        let findings: Vec<Finding> = failing.map(case).collect();
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let name = &self.folder.policy.name;
+        Err(PlaneError::Invalid {
+            what: format!("{} cases of the policy `{name}` fail", findings.len()),
+            findings,
+        })
+    }
+
     fn fails(&self) -> usize {
         let fails = |case: &&CaseResult| !case.mismatches.is_empty();
         self.cases.iter().filter(fails).count()
@@ -196,22 +213,8 @@ impl Plane {
                 });
             }
         };
-        if cases_hold && sound.fails() > 0 {
-            let case = |case: &CaseResult| Finding {
-                error: true,
-                path: String::new(),
-                place: Some(format!("cases.jsonl:{}", case.line)),
-                message: format!("case `{}` fails: {}", case.name, case.mismatches.join("; ")),
-                help: None,
-            };
-            let failing = sound
-                .cases
-                .iter()
-                .filter(|case| !case.mismatches.is_empty());
-            return Err(PlaneError::Invalid {
-                what: format!("{} cases of the policy `{name}` fail", sound.fails()),
-                findings: failing.map(case).collect(),
-            });
+        if cases_hold {
+            sound.cases_hold()?;
         }
         let stored = serde_json::to_vec(bundle)
             .map_err(|error| PlaneError::Internal(format!("a bundle is no JSON: {error}")))?;
@@ -348,6 +351,7 @@ impl Plane {
             Ok::<_, PlaneError>((line.clone(), Arc::clone(version)))
         };
         // Aside: what takes long, on the state as it is now.
+        let mut kept_warm = Vec::new();
         for _ in 0..BUILDS_ASIDE {
             let state = self.state();
             if let Some(done) = earlier(&state, by)? {
@@ -355,9 +359,8 @@ impl Plane {
             }
             let (line, version) = find(&state)?;
             by.check(&format!("policy `{name}`"), Some(&tag(&line)))?;
-            if !version.floor {
-                self.built(&state, &version)?;
-            }
+            let change = activation(name, &version, line.active, rollback);
+            kept_warm = self.serving_after(&state, name, &version, &change)?;
             if Basis::of(&self.state()) == Basis::of(&state) {
                 break;
             }
@@ -377,16 +380,12 @@ impl Plane {
             if line.active == Some(version.number) && !is_broken {
                 return Ok(Step::Already(activated(line.activated_at, line.previous)));
             }
-            let change = Change::Activated {
-                policy: name.to_owned(),
-                version: version.number,
-                previous: line.active,
-                rollback,
-            };
+            let change = activation(name, &version, line.active, rollback);
             let policies = self.serving_after(state, name, &version, &change)?;
             let make = Make::of(change, activated(state.sequence + 1, line.active));
             Ok(Make { policies, ..make }.into())
         })?;
+        drop(kept_warm);
         let Live { mut done, took_us } = change;
         if let Done::Ok(activated) | Done::Created(activated) = &mut done {
             activated.commit_to_live_us = Some(took_us);
@@ -487,55 +486,6 @@ impl Plane {
             lines: diff::lines(&side(&before, &old), &side(&after, &new)),
         })
     }
-
-    pub(super) fn prices_view(&self) -> Result<Option<(Prices, String)>, PlaneError> {
-        let Some(prices) = self.state().prices else {
-            return Ok(None);
-        };
-        let bytes = self
-            .store()?
-            .blob(&prices.blob)
-            .map_err(|error| unavailable(&error))?;
-        let text = String::from_utf8(bytes.to_vec())
-            .map_err(|_| PlaneError::Internal("the price catalogue is not UTF-8".to_owned()))?;
-        Ok(Some((Prices::clone(&prices), text)))
-    }
-
-    pub(super) fn take_prices(&self, by: &By, text: &str) -> Result<Done<Prices>, PlaneError> {
-        if text.len() > PRICES_BYTES_MAX {
-            return Err(PlaneError::TooLarge(format!(
-                "a price catalogue may have {PRICES_BYTES_MAX} bytes"
-            )));
-        }
-        let catalogue = Catalogue::parse("prices.jsonl", text)
-            .context("the price catalogue is refused; nothing was changed")
-            .map_err(|error| invalid(&error))?;
-        let blob = self
-            .store()?
-            .put_blob(text.as_bytes())
-            .map_err(|error| unavailable(&error))?;
-        let change = self.change(by, |state| {
-            let prices = Prices {
-                digest: catalogue.digest(),
-                blob,
-                rows: catalogue.len() as u64,
-                put_ms: epoch_ms(),
-            };
-            let tag = state.prices.as_ref().map(|known| known.digest.to_string());
-            by.check("the price catalogue", tag.as_deref())?;
-            if let Some(known) = &state.prices
-                && known.digest == prices.digest
-            {
-                return Ok(Step::Already(Prices::clone(known)));
-            }
-            let mut next = state.clone();
-            next.prices = Some(Arc::new(prices.clone()));
-            let policies = self.all_on(&next)?;
-            let make = Make::of(Change::PricesPut(prices.clone()), prices);
-            Ok(Make { policies, ..make }.into())
-        })?;
-        Ok(change.done)
-    }
 }
 
 /// The entity tag of a policy: its active version's number, 0 before the first.
@@ -575,6 +525,15 @@ fn no_version(line: &PolicyLine, name: &str, number: u64) -> PlaneError {
     PlaneError::NotFound {
         what: format!("the policy `{name}` has no version {number}; its newest is {last}"),
         next: format!("see: pointsman policy status {name}"),
+    }
+}
+
+fn activation(name: &str, version: &Version, previous: Option<u64>, rollback: bool) -> Change {
+    Change::Activated {
+        policy: name.to_owned(),
+        version: version.number,
+        previous,
+        rollback,
     }
 }
 

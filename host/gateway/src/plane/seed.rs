@@ -8,6 +8,7 @@ use pointsman_control::{By, Done, PlaneError};
 use pointsman_domain::control::{Change, Key, Tenant};
 use serde::Deserialize;
 
+use super::people::{check_amounts, check_id};
 use super::{Make, Plane, Step};
 use crate::bundle::{components, list, pack, read_text};
 use crate::node::Settings;
@@ -129,7 +130,12 @@ impl Plane {
             self.change(by, |_| Ok(Step::from(Make::of(change, ()))))
                 .map_err(|error| anyhow::anyhow!("{name}: {}", told(&error)))
         };
+        let sound = |checked: Result<(), PlaneError>| {
+            checked.map_err(|error| anyhow::anyhow!("{name}: {}", told(&error)))
+        };
         for tenant in file.tenants {
+            sound(check_id(&tenant.id))?;
+            sound(check_amounts(&tenant.limits, &tenant.budgets))?;
             if !self.state().tenants.contains_key(&tenant.id) {
                 commit(Change::TenantPut(tenant))?;
             }
@@ -137,6 +143,7 @@ impl Plane {
         for entry in file.keys {
             let state = self.state();
             let (id, tenant) = (&entry.id, &entry.tenant);
+            sound(check_id(id))?;
             anyhow::ensure!(
                 state.tenants.contains_key(tenant),
                 "{name}: key `{id}` names tenant `{tenant}`, which is not there"

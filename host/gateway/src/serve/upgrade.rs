@@ -39,8 +39,7 @@ pub(super) trait Handover {
 /// The control state; decision chains are each process's own.
 impl Handover for Node {
     fn before_handover(&self) -> anyhow::Result<()> {
-        self.plane.release();
-        Ok(())
+        self.plane.release()
     }
 
     fn take_back(&self) -> anyhow::Result<()> {
