@@ -110,6 +110,10 @@ fn run(
         drop(listeners);
     }
     crew.join()?;
+    // The chains are sealed: the next start need not read them.
+    if let Err(error) = pointsman_audit::keep_sums(&node.decisions_dir()) {
+        tracing::warn!(error = %error, "sums of the decision log could not be kept; the next start makes them");
+    }
     if let Some(export) = export {
         background.block_on(export.finish(Duration::from_millis(limits::TRACES_FLUSH_MS)));
     }

@@ -5,7 +5,7 @@ use pointsman_e2e::budgets::{
     OUT_PICOS, Priced, a_day, balances, closed, differences, put, settled, sums,
 };
 use pointsman_e2e::{policy, says, serving, streams};
-use pointsman_harness::{Client, Gateway, GatewayOptions, Provider, Raw, Reply};
+use pointsman_harness::{Client, Gateway, GatewayOptions, Provider, Raw, Reply, eventually};
 use serde_json::{Value, json};
 
 fn refused(reply: &Reply, code: &str) -> Value {
@@ -238,4 +238,44 @@ async fn plans_see_what_is_left() -> anyhow::Result<()> {
     let reply = client.chat(&says("x")).await?;
     assert_eq!(reply.status, 402, "{}", reply.text());
     Ok(())
+}
+
+#[tokio::test]
+async fn who_takes_over_counts_what_the_old_process_still_charges() -> anyhow::Result<()> {
+    let mut priced = Priced::start("").await?;
+    put(&priced.gateway, a_day("1")).await?;
+    let client = priced.gateway.client("demo")?;
+    let stall = json!({"match": {"contains": "wait"}, "always": true, "fault": {"kind": "stall"}});
+    let script = json!({"answers": [stall]});
+    priced.provider.script(&script).await?;
+    assert_eq!(client.chat(&says("x")).await?.status, 200);
+    let key = priced.gateway.key("demo")?;
+    let body = says("wait").to_string();
+    let url = priced.gateway.data_url.clone();
+    let waiting = Raw::post(&url, "/v1/chat/completions", key, &body).await?;
+    priced.provider.reaches("requests", 2).await?;
+    let second = priced.gateway.upgrade().await?;
+    let whole = Picos(64 * OUT_PICOS);
+    for (name, told) in settled(&priced.gateway).await? {
+        assert!(told.spent >= whole, "{name}: {told:?}");
+    }
+    assert_eq!(client.chat(&says("x")).await?.status, 200);
+    drop(waiting);
+    priced.gateway.process.ended().await?;
+    let mut apart = Vec::new();
+    eventually("balances are what the records of both say", async || {
+        let (Ok(told), Ok(records)) = (balances(&priced.gateway).await, closed(&priced.gateway))
+        else {
+            return false;
+        };
+        apart = differences(&told, &sums(&records));
+        records.len() == 3 && apart.is_empty()
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}: {apart:?}"));
+    let left = closed(&priced.gateway)?;
+    let left = left.iter().find(|closed| closed.status == 499);
+    assert!(left.expect("it left").charged_pico_usd < whole);
+    second.terminate()?;
+    second.ended().await
 }
