@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::plane::{By, ControlPlane, Done, PlaneError};
 use crate::problem::Problem;
 use crate::routes::App;
+use crate::work::Queue;
 
 /// Says that an earlier call with the same idempotency key did it.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -68,8 +69,31 @@ impl App {
         etag: &'static str,
         change: impl FnOnce(&dyn ControlPlane, &By) -> Result<Done<T>, PlaneError> + Send + 'static,
     ) -> Result<Response, Problem> {
+        self.change_in(&self.writes, by, what, etag, change).await
+    }
+
+    /// The same for tenants and their keys, in places of their own.
+    pub(crate) async fn change_tenant<T: Serialize + 'static>(
+        &self,
+        by: By,
+        what: String,
+        etag: &'static str,
+        change: impl FnOnce(&dyn ControlPlane, &By) -> Result<Done<T>, PlaneError> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        self.change_in(&self.tenant_writes, by, what, etag, change)
+            .await
+    }
+
+    async fn change_in<T: Serialize + 'static>(
+        &self,
+        queue: &Queue,
+        by: By,
+        what: String,
+        etag: &'static str,
+        change: impl FnOnce(&dyn ControlPlane, &By) -> Result<Done<T>, PlaneError> + Send + 'static,
+    ) -> Result<Response, Problem> {
         let plane = self.plane()?;
-        let told = self.writes.run(move || {
+        let told = queue.run(move || {
             let done = change(plane.as_ref(), &by);
             log(&by, &what, &done);
             finish(done?, etag)

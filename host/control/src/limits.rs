@@ -19,8 +19,10 @@ pub(crate) const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Reads at once: of control state, and as many of the decision log.
 pub(crate) const READS_MAX: usize = 4;
-/// Changes at once.
+/// Changes at once of policies, plugins and prices.
 pub(crate) const WRITES_MAX: usize = 2;
+/// Changes at once of tenants and their keys: no activation holds up a revocation.
+pub(crate) const TENANT_WRITES_MAX: usize = 2;
 /// Dry runs at once: they compile and run cases, and hold up no change.
 pub(crate) const CHECKS_MAX: usize = 1;
 /// Backups at once.

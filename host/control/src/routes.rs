@@ -15,8 +15,8 @@ use utoipa_axum::routes;
 use crate::document::{Base, openapi};
 use crate::endpoints::{keys, node, plugins, policies, prices, probes, tenants, versions};
 use crate::limits::{
-    BACKUPS_MAX, CHECKS_MAX, FOLLOWERS_MAX, READ_TIMEOUT, READS_MAX, UPLOAD_TIMEOUT, UPLOADS_MAX,
-    WORK_TIMEOUT, WRITES_MAX,
+    BACKUPS_MAX, CHECKS_MAX, FOLLOWERS_MAX, READ_TIMEOUT, READS_MAX, TENANT_WRITES_MAX,
+    UPLOAD_TIMEOUT, UPLOADS_MAX, WORK_TIMEOUT, WRITES_MAX,
 };
 use crate::plane::ControlPlane;
 use crate::problem::Problem;
@@ -34,7 +34,10 @@ pub(crate) struct App {
     pub(crate) reads: Queue,
     /// Of the decision log, which is large: they hold up none of the former.
     pub(crate) log_reads: Queue,
+    /// Of policies, plugins and prices.
     pub(crate) writes: Queue,
+    /// Of tenants and their keys.
+    pub(crate) tenant_writes: Queue,
     pub(crate) checks: Queue,
     pub(crate) uploads: Queue,
     pub(crate) backups: Queue,
@@ -58,6 +61,7 @@ pub(crate) fn router(control: Control, closing: watch::Receiver<bool>) -> Router
         reads: Queue::new("reads", READS_MAX, READ_TIMEOUT, soon),
         log_reads: Queue::new("reads of the log", READS_MAX, READ_TIMEOUT, less),
         writes: Queue::new("changes", WRITES_MAX, WORK_TIMEOUT, again),
+        tenant_writes: Queue::new("changes of tenants", TENANT_WRITES_MAX, WORK_TIMEOUT, again),
         checks: Queue::new("dry runs", CHECKS_MAX, WORK_TIMEOUT, soon),
         uploads: Queue::new("uploads", UPLOADS_MAX, UPLOAD_TIMEOUT, again),
         backups: Queue::new("backups", BACKUPS_MAX, WORK_TIMEOUT, soon),

@@ -72,7 +72,7 @@ pub(crate) async fn create(
     let sent: Sent<KeyWanted> = body::json(&app, request, &body::SMALL_OR_NONE, Tagged::No).await?;
     let Sent { by, body, .. } = sent;
     let what = format!("create a key of {id}");
-    app.change(by, what, NO_TAG, move |plane, by| {
+    app.change_tenant(by, what, NO_TAG, move |plane, by| {
         plane.create_key(by, &id, body)
     })
     .await
@@ -99,7 +99,7 @@ pub(crate) async fn rotate(
         body::json(&app, request, &body::SMALL_OR_NONE, Tagged::No).await?;
     let Sent { by, body, .. } = sent;
     let what = format!("rotate {key} of {id}");
-    app.change(by, what, NO_TAG, move |plane, by| {
+    app.change_tenant(by, what, NO_TAG, move |plane, by| {
         plane.rotate_key(by, &id, &key, body)
     })
     .await
@@ -122,7 +122,7 @@ pub(crate) async fn revoke(
     let (id, key) = KeyPath::ids(at)?;
     let by = body::none(&request, Tagged::No)?;
     let what = format!("revoke {key} of {id}");
-    app.change(by, what, NO_TAG, move |plane, by| {
+    app.change_tenant(by, what, NO_TAG, move |plane, by| {
         plane.revoke_key(by, &id, &key)
     })
     .await

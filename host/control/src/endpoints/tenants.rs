@@ -90,7 +90,7 @@ pub(crate) async fn put(
     let sent: Sent<TenantWanted> = body::json(&app, request, &body::SMALL, Tagged::Yes).await?;
     let Sent { by, body, .. } = sent;
     let what = format!("put tenant {id}");
-    app.change(by, what, ETAG, move |plane, by| {
+    app.change_tenant(by, what, ETAG, move |plane, by| {
         plane.put_tenant(by, &id, body)
     })
     .await
@@ -110,7 +110,7 @@ pub(crate) async fn remove(
     let id = TenantPath::id(at)?;
     let by = body::none(&request, Tagged::Yes)?;
     let what = format!("remove tenant {id}");
-    app.change(by, what, NO_TAG, move |plane, by| {
+    app.change_tenant(by, what, NO_TAG, move |plane, by| {
         plane.remove_tenant(by, &id)
     })
     .await

@@ -51,7 +51,7 @@ pub(crate) enum Trouble {
 pub(crate) struct Fake {
     state: Mutex<State>,
     trouble: Mutex<Trouble>,
-    /// Whether reads of tenants wait, and how many do.
+    /// Whether reads of tenants and switches of policies wait, and how many do.
     gate: Mutex<(bool, usize)>,
     opened: Condvar,
 }
@@ -72,13 +72,22 @@ impl Fake {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Holds reads of tenants back, or lets them go.
+    /// Holds reads of tenants and switches of policies back, or lets them go.
     pub(crate) fn hold(&self, hold: bool) {
         self.gate.lock().expect("not poisoned").0 = hold;
         self.opened.notify_all();
     }
 
-    /// How many reads of tenants wait.
+    fn pass_gate(&self) {
+        let mut gate = self.gate.lock().expect("not poisoned");
+        gate.1 += 1;
+        while gate.0 {
+            gate = self.opened.wait(gate).expect("not poisoned");
+        }
+        gate.1 -= 1;
+    }
+
+    /// How many of those wait.
     pub(crate) fn held(&self) -> usize {
         self.gate.lock().expect("not poisoned").1
     }
@@ -172,6 +181,7 @@ impl Fake {
     }
 
     fn switch(&self, by: &By, name: &str, to: Option<u64>) -> Result<Done<Activated>, PlaneError> {
+        self.pass_gate();
         self.change(by, |state, sequence| {
             let line = state.policies.get_mut(name).map(|(view, _)| view);
             let tag = line.as_ref().map(|view| view.etag.clone());
@@ -387,13 +397,7 @@ impl ControlPlane for Fake {
 
     fn tenant(&self, id: &str) -> Result<TenantView, PlaneError> {
         self.trouble()?;
-        let mut gate = self.gate.lock().expect("not poisoned");
-        gate.1 += 1;
-        while gate.0 {
-            gate = self.opened.wait(gate).expect("not poisoned");
-        }
-        gate.1 -= 1;
-        drop(gate);
+        self.pass_gate();
         let state = self.state.lock().expect("not poisoned");
         let known = state.tenants.get(id).cloned();
         known.ok_or_else(|| not_found(format!("no tenant `{id}`")))

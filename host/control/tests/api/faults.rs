@@ -86,6 +86,38 @@ async fn reads_that_hang_hold_up_neither_changes_nor_health() {
 }
 
 #[tokio::test]
+async fn activations_that_hang_hold_up_no_change_of_keys_and_tenants() {
+    let server = Server::start().await;
+    server.put(TENANT, &json!({"policy": "x"})).await.told(201);
+    server.plane.hold(true);
+    let token = [
+        format!("authorization: Bearer {TOKEN}"),
+        "content-length: 0".to_owned(),
+    ];
+    let path = "/admin/v1/policies/x/rollback";
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        waiting.push(server.open("POST", path, &token).await);
+    }
+    while server.plane.held() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let keys = format!("{TENANT}/keys");
+    let made = server.post(&keys, &json!({})).await.told(201);
+    let id = made["key"]["id"].as_str().expect("an id");
+    let rotated = format!("{keys}/{id}/rotate");
+    server.post(&rotated, &json!({})).await.told(201);
+    server.delete(&format!("{keys}/{id}")).await.told(200);
+    server.put(TENANT, &json!({"policy": "y"})).await.told(200);
+    assert_eq!(server.plane.held(), 2, "activations at once are bounded");
+    server.plane.hold(false);
+    for mut stream in waiting {
+        let answer = crate::client::read(&mut stream).await;
+        answer.problem(404, "unknown");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_made_though_its_caller_left() {
     let server = Server::start().await;
     let body = br#"{"policy":"x"}"#;
