@@ -16,7 +16,7 @@ use pointsman_policy::config::StaticConfig;
 pub(crate) use cache::{Cache, Found, Lead};
 pub(crate) use kept::{Kept, Tape};
 pub(crate) use key::{KeyWriter, tight};
-pub(crate) use replays::{Claim, Claimed, Conflict, Replays, ReplaysConfig};
+pub(crate) use replays::{Claim, Claimed, Conflict, Replays, ReplaysConfig, Whose};
 
 /// What one node keeps.
 pub(crate) struct Answers {

@@ -7,6 +7,8 @@ pub(crate) const MESSAGES_MAX: usize = 10_000;
 pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Headers of a request.
 pub(crate) const HEADERS_MAX: usize = 100;
+/// Bytes that a body is given room for before the first of them is there; more than that is counted first.
+pub(crate) const BODY_START_BYTES: usize = 64 * 1024;
 /// Bytes of a whole (non-streamed) provider answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one provider event in a stream.
@@ -25,6 +27,12 @@ pub(crate) const FRAME_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const TRACES_FLUSH_MS: u64 = 2_000;
 /// How long requests that the drain bound cut have for their records and last events.
 pub(crate) const LAST_WORDS_MS: u64 = 1_000;
+/// How long a recorded answer may take to be read, where the policy's deadline is not later.
+pub(crate) const FINISH_MS_MAX: u64 = 10 * 60 * 1_000;
+/// How long the answer of a request that is cut may still be read, which leaves time for its records and last events.
+pub(crate) const CUT_FINISH_MS: u64 = LAST_WORDS_MS / 2;
+/// How long a connection that was accepted before its process leaves, and never asked anything, has for its request.
+pub(crate) const FIRST_REQUEST_MS: u64 = 1_000;
 /// Output tokens that a reservation assumes where the request sets none and the target declares none.
 pub(crate) const OUTPUT_TOKENS_ASSUMED: u64 = 4_096;
 /// One tenant's requests may hold one part in so many of the node's plugin instances.
@@ -45,6 +53,8 @@ pub(crate) const SUMS_POLL_MS: u64 = 60_000;
 pub(crate) const LISTEN_BACKLOG: i32 = 1024;
 /// Equal requests that one request waits for, one after the other, before it goes on alone.
 pub(crate) const LEADERS_MAX: u32 = 4;
+/// A request waits for those for one part in so many of its deadline: the rest is for its own call.
+pub(crate) const FOLLOW_DEADLINE_PART: u64 = 2;
 /// Characters of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Connections that one worker serves at once.

@@ -13,6 +13,7 @@ mod exchange;
 mod execute;
 mod guards;
 mod idempotency;
+mod metering;
 mod observe;
 mod rehearse;
 mod scopes;
@@ -22,6 +23,7 @@ mod timeline;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
@@ -32,6 +34,7 @@ use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_telemetry::tagged;
 
 use self::timeline::Phase;
+use crate::limits;
 use crate::reply::Reply;
 use crate::worker::Worker;
 
@@ -102,7 +105,34 @@ async fn serve(worker: &Worker, exchange: &mut Exchange, parts: &Parts, body: In
     exchange.account().await;
     exchange.record(outcome, error.as_ref());
     exchange.keep(outcome);
-    exchange.finish(error).await;
+    let deadline_ms = exchange.policy.as_ref();
+    let deadline_ms = deadline_ms.map_or(0, |policy| policy.execute.deadline_ms);
+    let is_read = {
+        let finish = pin!(exchange.finish(error));
+        let within = Duration::from_millis(deadline_ms.max(limits::FINISH_MS_MAX));
+        bounded(finish, pin!(worker.cut(generation)), within).await
+    };
+    if !is_read {
+        exchange.reply.break_off();
+    }
+}
+
+/// Whether the answer was read before its time was over, or that of requests that are cut.
+async fn bounded<T>(
+    finish: Pin<&mut impl Future<Output = ()>>,
+    cut: Pin<&mut impl Future<Output = T>>,
+    within: Duration,
+) -> bool {
+    let cut = async {
+        cut.await;
+        tokio::time::sleep(Duration::from_millis(limits::CUT_FINISH_MS)).await;
+    };
+    tokio::select! {
+        biased;
+        () = finish => true,
+        () = cut => false,
+        () = tokio::time::sleep(within) => false,
+    }
 }
 
 /// Whether a guard, a limit or a budget refused.
@@ -151,6 +181,35 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_reads_slowly_is_given_up_in_the_end_and_soon_after_a_cut() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let (never, within) = (std::future::pending::<()>, Duration::from_secs(600));
+            let read = async |finish: Duration, cut: Option<Duration>| {
+                let began = tokio::time::Instant::now();
+                let finish = pin!(tokio::time::sleep(finish));
+                let is_read = match cut {
+                    Some(cut) => bounded(finish, pin!(tokio::time::sleep(cut)), within).await,
+                    None => bounded(finish, pin!(never()), within).await,
+                };
+                (is_read, began.elapsed().as_millis())
+            };
+            let (soon, years) = (Duration::from_secs(599), Duration::from_secs(1 << 30));
+            assert_eq!(read(soon, None).await, (true, 599_000));
+            assert_eq!(read(years, None).await, (false, 600_000));
+            let cut_ms = u128::from(limits::CUT_FINISH_MS);
+            let cut = Some(Duration::from_secs(3));
+            assert_eq!(read(years, cut).await, (false, 3_000 + cut_ms));
+            // What is there to be sent at once is sent, though it is cut already.
+            assert!(read(Duration::ZERO, Some(Duration::ZERO)).await.0);
+        });
+    }
 
     #[test]
     fn a_panic_is_an_error_of_ours() {

@@ -1,9 +1,10 @@
 //! Answers by idempotency key: what was answered once is told again, never made again.
 //!
 //! Promises: while a request is under way or its answer is remembered, no second one is let through under its key; one
-//! that goes without an answer frees its key. Bounded: over the bytes the oldest lose first their answers (their keys
-//! still refuse), then their keys; over the keys of one caller its oldest are forgotten. What is under way is never
-//! forgotten: it is bounded by the requests in flight. Time is the caller's, in milliseconds of any steady clock.
+//! that goes without an answer frees its key. Bounded: over the bytes the tenant that holds the most makes room, so that
+//! nobody's flood costs another its keys: its oldest lose first their answers (their keys still refuse), then their
+//! keys; over the keys of one caller its oldest are forgotten. What is under way is never forgotten: it is bounded by
+//! the requests in flight. Time is the caller's, in milliseconds of any steady clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,15 +37,34 @@ struct Shelf {
     by_age: BTreeMap<u64, Digest>,
     /// The same by caller.
     by_caller: HashMap<Digest, BTreeSet<u64>>,
-    /// Ages below this have lost their answers.
-    bare_below: u64,
+    /// The same by tenant.
+    tenants: HashMap<Digest, Held>,
+    /// Tenants by the weight of what they hold.
+    by_weight: BTreeSet<(usize, Digest)>,
     next_age: u64,
     /// Weight of the finished entries.
     bytes: usize,
 }
 
+/// What one tenant holds.
+#[derive(Default)]
+struct Held {
+    by_age: BTreeMap<u64, Digest>,
+    /// Ages below this have lost their answers.
+    bare_below: u64,
+    bytes: usize,
+}
+
+/// Who uses a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose {
+    pub(crate) tenant: Digest,
+    /// One of the tenant's virtual keys.
+    pub(crate) caller: Digest,
+}
+
 struct Entry {
-    caller: Digest,
+    whose: Whose,
     /// What was asked.
     request: Digest,
     state: State,
@@ -100,10 +120,10 @@ impl Replays {
         self.config.entry_bytes_max
     }
 
-    /// Claims `key` of `caller` for `request`.
+    /// Claims `key` for `request`.
     pub(crate) fn claim(
         self: &Arc<Self>,
-        caller: Digest,
+        whose: Whose,
         key: Digest,
         request: Digest,
         now_ms: u64,
@@ -122,7 +142,7 @@ impl Replays {
             };
         }
         let entry = Entry {
-            caller,
+            whose,
             request,
             state: State::UnderWay,
         };
@@ -155,15 +175,18 @@ impl Shelf {
         let age = self.next_age;
         let entry = self.entries.get_mut(&key)?;
         self.next_age += 1;
-        self.bytes += ENTRY_BYTES + weight(&answer);
+        let bytes = ENTRY_BYTES + weight(&answer);
         entry.state = State::Done {
             age,
             until_ms,
             answer,
         };
+        let Whose { tenant, caller } = entry.whose;
         self.by_age.insert(age, key);
-        let caller = entry.caller;
         self.by_caller.entry(caller).or_default().insert(age);
+        let held = self.tenants.entry(tenant).or_default();
+        held.by_age.insert(age, key);
+        self.weigh(tenant, bytes, 0);
         Some(caller)
     }
 
@@ -175,13 +198,32 @@ impl Shelf {
         let State::Done { age, answer, .. } = entry.state else {
             return;
         };
-        self.bytes -= ENTRY_BYTES + weight(&answer);
+        let Whose { tenant, caller } = entry.whose;
         self.by_age.remove(&age);
-        if let Some(ages) = self.by_caller.get_mut(&entry.caller) {
+        if let Some(ages) = self.by_caller.get_mut(&caller) {
             ages.remove(&age);
             if ages.is_empty() {
-                self.by_caller.remove(&entry.caller);
+                self.by_caller.remove(&caller);
             }
+        }
+        if let Some(held) = self.tenants.get_mut(&tenant) {
+            held.by_age.remove(&age);
+        }
+        self.weigh(tenant, 0, ENTRY_BYTES + weight(&answer));
+    }
+
+    /// Counts bytes of a tenant; one that holds nothing is forgotten.
+    fn weigh(&mut self, tenant: Digest, more: usize, less: usize) {
+        self.bytes = self.bytes + more - less;
+        let Some(held) = self.tenants.get_mut(&tenant) else {
+            return;
+        };
+        self.by_weight.remove(&(held.bytes, tenant));
+        held.bytes = held.bytes + more - less;
+        if held.by_age.is_empty() {
+            self.tenants.remove(&tenant);
+        } else {
+            self.by_weight.insert((held.bytes, tenant));
         }
     }
 
@@ -194,15 +236,15 @@ impl Shelf {
             self.forget(key);
         }
         while self.bytes > config.bytes_max
-            && let Some((&age, &key)) = self.by_age.range(self.bare_below..).next()
+            && let Some(&(_, tenant)) = self.by_weight.last()
+            && let Some(held) = self.tenants.get_mut(&tenant)
         {
-            self.bare_below = age + 1;
-            self.strip(key);
-        }
-        while self.bytes > config.bytes_max
-            && let Some((_, &key)) = self.by_age.first_key_value()
-        {
-            self.forget(key);
+            if let Some((&age, &key)) = held.by_age.range(held.bare_below..).next() {
+                held.bare_below = age + 1;
+                self.strip(key);
+            } else if let Some((_, &key)) = held.by_age.first_key_value() {
+                self.forget(key);
+            }
         }
     }
 
@@ -211,8 +253,9 @@ impl Shelf {
             && let State::Done { answer, .. } = &mut entry.state
             && matches!(answer, Answer::Kept(_))
         {
-            self.bytes -= weight(answer);
+            let (tenant, bytes) = (entry.whose.tenant, weight(answer));
             *answer = Answer::Dropped;
+            self.weigh(tenant, 0, bytes);
         }
     }
 }
@@ -279,9 +322,17 @@ mod tests {
         Arc::new(Replays::new(config))
     }
 
+    /// Callers of a hundred belong to one tenant.
+    fn whose(caller: u64) -> Whose {
+        Whose {
+            tenant: digest(caller / 100),
+            caller: digest(caller),
+        }
+    }
+
     /// What a key means now; a first claim is dropped again.
     fn told(replays: &Arc<Replays>, caller: u64, key: u64, request: u64, now_ms: u64) -> String {
-        match replays.claim(digest(caller), digest(key), digest(request), now_ms) {
+        match replays.claim(whose(caller), digest(key), digest(request), now_ms) {
             Claimed::First(_) => "first".to_owned(),
             Claimed::Again(kept) => format!("again {}", kept.bytes()),
             Claimed::Refused(conflict) => format!("{conflict:?}"),
@@ -289,7 +340,7 @@ mod tests {
     }
 
     fn first(replays: &Arc<Replays>, caller: u64, key: u64, request: u64, now_ms: u64) -> Claim {
-        match replays.claim(digest(caller), digest(key), digest(request), now_ms) {
+        match replays.claim(whose(caller), digest(key), digest(request), now_ms) {
             Claimed::First(claim) => claim,
             Claimed::Again(_) | Claimed::Refused(_) => panic!("the key is taken"),
         }
@@ -356,6 +407,26 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_costs_no_other_tenant_its_answers_or_keys() {
+        let replays = replays(ReplaysConfig {
+            bytes_max: 20 * (2 * ENTRY_BYTES + 1000),
+            ..CONFIG
+        });
+        for key in 0..3 {
+            first(&replays, 1, key, 5, 0).answered(text(900), 0);
+        }
+        // By any number of virtual keys.
+        for key in 1000..3000 {
+            first(&replays, 100 + key % 100, key, 5, 0).answered(text(900), 0);
+        }
+        for key in 0..3 {
+            assert_eq!(told(&replays, 1, key, 5, 0), "again 900");
+        }
+        assert_eq!(told(&replays, 100, 1000, 5, 0), "first");
+        assert_eq!(told(&replays, 199, 2999, 5, 0), "again 900");
+    }
+
+    #[test]
     fn a_caller_forgets_its_own_keys_alone() {
         let replays = replays(ReplaysConfig {
             keys_max: 2,
@@ -377,9 +448,11 @@ mod tests {
             let replays = replays(config);
             let mut now_ms = 0;
             for (caller, key, bytes, later_ms) in steps {
+                // Two callers of one tenant, and one of another.
+                let caller = [1, 2, 100][usize::try_from(caller).expect("below three")];
                 now_ms += later_ms;
-                let key = caller * 100 + key;
-                let claimed = replays.claim(digest(caller), digest(key), digest(5), now_ms);
+                let key = caller * 1000 + key;
+                let claimed = replays.claim(whose(caller), digest(key), digest(5), now_ms);
                 if let Claimed::First(claim) = claimed && bytes % 7 != 0 {
                     claim.answered(text(bytes), now_ms);
                 }
@@ -393,6 +466,11 @@ mod tests {
                 prop_assert!(shelf.bytes <= config.bytes_max);
                 prop_assert_eq!(shelf.by_age.len(), shelf.entries.len());
                 prop_assert_eq!(shelf.by_caller.values().map(BTreeSet::len).sum::<usize>(), shelf.by_age.len());
+                let held = shelf.tenants.values();
+                prop_assert_eq!(held.clone().map(|held| held.bytes).sum::<usize>(), shelf.bytes);
+                prop_assert_eq!(held.map(|held| held.by_age.len()).sum::<usize>(), shelf.by_age.len());
+                let weights = shelf.tenants.iter().map(|(tenant, held)| (held.bytes, *tenant));
+                prop_assert_eq!(weights.collect::<BTreeSet<_>>(), shelf.by_weight.clone());
                 prop_assert!(shelf.by_caller.values().all(|ages| ages.len() <= config.keys_max));
             }
         }

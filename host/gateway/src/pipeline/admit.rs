@@ -84,7 +84,8 @@ impl Exchange {
         }
         let room = self.body_room.insert(self.worker.body_room());
         let read = async {
-            let mut all = BytesMut::with_capacity(declared.unwrap_or(4096).min(bytes_max));
+            let mut all =
+                BytesMut::with_capacity(declared.unwrap_or(4096).min(limits::BODY_START_BYTES));
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| broken_off(&error))?;
                 let Ok(chunk) = frame.into_data() else {

@@ -2,7 +2,7 @@
 //! that may be told again.
 //!
 //! Promises: an answer is told again only to a request that is equal in everything that decided it; a follower waits
-//! no longer than its own deadline; only whole answers that went out under a written record are kept.
+//! for a part of its own deadline, then makes its own call; only whole answers that went out under a written record are kept.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
 use pointsman_domain::decision::{CacheUse, Outcome};
-use pointsman_domain::{Digest, ErrorKind, GatewayError, Value};
+use pointsman_domain::{Digest, Value};
 use pointsman_policy::policy::CacheMode;
 
 use super::deliberation::Deliberation;
@@ -124,6 +124,7 @@ impl Exchange {
         self.cache_use = Some(CacheUse::Miss);
         let began_ms = self.now_ms();
         let cache = Arc::clone(&self.worker.answers.cache);
+        let wait_ms = policy.execute.deadline_ms / limits::FOLLOW_DEADLINE_PART;
         let mut followed = 0;
         loop {
             match cache.find(key) {
@@ -135,19 +136,19 @@ impl Exchange {
                 Found::Follow(_) if followed == limits::LEADERS_MAX => break,
                 Found::Follow(follow) => {
                     followed += 1;
-                    let left = policy.execute.deadline_ms.saturating_sub(self.now_ms());
+                    let left = wait_ms.saturating_sub(self.now_ms());
                     let wait = tokio::time::timeout(Duration::from_millis(left), follow.ended());
                     let waited = or_gone(&mut self.reply, pin!(wait)).await?;
                     self.keeping.waited_ms = self.now_ms() - began_ms;
                     match waited {
                         Ok(Some(kept)) => return self.tell(&kept, CacheUse::Coalesced).map(Some),
                         Ok(None) => {}
-                        Err(_) => return Err(waited_in_vain().into()),
+                        Err(_too_slow) => break,
                     }
                 }
             }
         }
-        // Every leader that it followed failed: on alone, and who comes later may still use the answer.
+        // Every leader that it followed failed, or took too long: on alone, and who comes later may still use the answer.
         self.keep_as(key, None);
         Ok(None)
     }
@@ -247,11 +248,6 @@ impl Wish {
         }
         wish
     }
-}
-
-fn waited_in_vain() -> GatewayError {
-    let message = "an equal request is under way, and was not answered before the deadline of this one; try again, or send `Cache-Control: no-cache` to be served alone";
-    GatewayError::new(ErrorKind::UpstreamTimeout, message)
 }
 
 #[cfg(test)]

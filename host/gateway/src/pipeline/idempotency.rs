@@ -8,7 +8,7 @@ use pointsman_domain::decision::{CacheUse, Outcome};
 use pointsman_domain::{Digest, ErrorKind, GatewayError};
 
 use super::{Exchange, Stop};
-use crate::answers::{Claimed, Conflict, KeyWriter};
+use crate::answers::{Claimed, Conflict, KeyWriter, Whose};
 use crate::limits;
 
 /// The header.
@@ -30,7 +30,14 @@ impl Exchange {
             }
             writer.end()
         };
-        let caller = digest("caller", &[]);
+        let whose = Whose {
+            tenant: {
+                let mut writer = KeyWriter::new("tenant");
+                writer.part(principal.tenant.as_bytes());
+                writer.end()
+            },
+            caller: digest("caller", &[]),
+        };
         let request = digest(
             "request",
             &[self.endpoint.as_bytes(), &self.request_digest.0],
@@ -38,7 +45,7 @@ impl Exchange {
         let key = digest("idempotency key", &[key.as_bytes()]);
         let replays = &self.worker.answers.replays;
         let now = self.worker.monotonic_ms();
-        match replays.claim(caller, key, request, now) {
+        match replays.claim(whose, key, request, now) {
             Claimed::First(claim) => {
                 let bytes_max = replays.entry_bytes_max();
                 self.keeping.claim(claim, bytes_max);

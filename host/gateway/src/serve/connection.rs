@@ -1,5 +1,6 @@
 //! Connections: accepted, told apart (TLS, HTTP/2 or HTTP/1), bounded, and ended in order.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutWriter;
@@ -118,43 +119,67 @@ async fn connection(door: Door, stream: TcpStream) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let turn = Turn::new(&door);
+    let leave = pin!(turn.is_over());
     let ended = match &door.keeper {
-        Some(keeper) => secure(&door, keeper, stream).await,
-        None => plain(&door, stream).await,
+        Some(keeper) => secure(&door, &turn, leave, keeper, stream).await,
+        None => plain(&door, &turn, leave, stream).await,
     };
     if let Err(error) = ended {
         tracing::debug!(error = %error, "connection ended");
     }
 }
 
-type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub(super) type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-async fn secure(door: &Door, keeper: &Keeper, stream: TcpStream) -> Ended {
+/// Resolves when a connection is to be closed: at once where it is idle, else after the requests under way.
+pub(super) type Leave<'a, F> = Pin<&'a mut F>;
+
+async fn secure(
+    door: &Door,
+    turn: &Rc<Turn>,
+    mut leave: Leave<'_, impl Future<Output = ()>>,
+    keeper: &Keeper,
+    stream: TcpStream,
+) -> Ended {
     let within = Duration::from_millis(keeper.handshake_timeout_ms());
     let handshake = TlsAcceptor::from(keeper.config()).accept(stream);
     // Its state is large and short-lived: not a part of every connection.
-    let stream = timeout(within, Box::pin(handshake)).await??;
+    let stream = tokio::select! {
+        biased;
+        stream = timeout(within, Box::pin(handshake)) => stream??,
+        () = leave.as_mut() => return Ok(()),
+    };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = bounded(door, Prefixed::new(stream));
     if is_http2 {
-        Box::pin(http2::serve(door, io)).await
+        Box::pin(http2::serve(door, turn, leave, io)).await
     } else {
-        Box::pin(serve_http1(door, io)).await
+        Box::pin(serve_http1(door, turn, leave, io)).await
     }
 }
 
-async fn plain(door: &Door, stream: TcpStream) -> Ended {
+async fn plain(
+    door: &Door,
+    turn: &Rc<Turn>,
+    mut leave: Leave<'_, impl Future<Output = ()>>,
+    stream: TcpStream,
+) -> Ended {
     if !door.worker.config.data.http2.enabled {
         let io = bounded(door, Prefixed::new(stream));
-        return Box::pin(serve_http1(door, io)).await;
+        return Box::pin(serve_http1(door, turn, leave, io)).await;
     }
     let told = told_apart(stream);
-    let (is_http2, stream) = timeout(door.header_timeout(), told).await??;
+    let (is_http2, stream) = tokio::select! {
+        biased;
+        told = timeout(door.header_timeout(), told) => told??,
+        () = leave.as_mut() => return Ok(()),
+    };
     let io = bounded(door, stream);
     if is_http2 {
-        Box::pin(http2::serve(door, io)).await
+        Box::pin(http2::serve(door, turn, leave, io)).await
     } else {
-        Box::pin(serve_http1(door, io)).await
+        Box::pin(serve_http1(door, turn, leave, io)).await
     }
 }
 
@@ -169,19 +194,28 @@ fn bounded<T: AsyncRead + AsyncWrite + Unpin>(door: &Door, stream: Prefixed<T>) 
     TokioIo::new(Box::pin(stream))
 }
 
-async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(door: &Door, io: Io<T>) -> Ended {
+async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(
+    door: &Door,
+    turn: &Rc<Turn>,
+    mut leave: Leave<'_, impl Future<Output = ()>>,
+    io: Io<T>,
+) -> Ended {
     let service = service_fn(|request| {
-        let (worker, life) = (Rc::clone(&door.worker), door.life.clone());
+        let (worker, turn) = (Rc::clone(&door.worker), Rc::clone(turn));
+        let is_ours = turn.takes();
         async move {
+            if !is_ours {
+                return Err(NotOurs);
+            }
             let mut response = route(worker, request).await;
-            if *life.borrow() == Life::HandedOver {
+            if turn.leaves() {
                 // The next request is the other process's.
                 let close = http::HeaderValue::from_static("close");
                 response
                     .headers_mut()
                     .insert(http::header::CONNECTION, close);
             }
-            Ok::<_, std::convert::Infallible>(response)
+            Ok(response)
         }
     });
     let mut builder = http1::Builder::new();
@@ -195,29 +229,67 @@ async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin + 'static>(door: &Door, i
         .max_headers(2 * limits::HEADERS_MAX)
         .keep_alive(true);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut leave = pin!(time_to_leave(door));
     let mut asked = false;
     loop {
         tokio::select! {
-            ended = connection.as_mut() => return Ok(ended?),
+            biased;
             () = leave.as_mut(), if !asked => {
                 asked = true;
                 connection.as_mut().graceful_shutdown();
             }
+            ended = connection.as_mut() => return Ok(ended?),
         }
     }
 }
 
-/// When an idle connection is closed. After a handover not at once: a client may be about to send on it, and nothing
-/// would answer.
-async fn time_to_leave(door: &Door) {
-    let mut life = door.life.clone();
-    let handed_over = life
-        .wait_for(|life| life.ends())
-        .await
-        .is_ok_and(|life| *life == Life::HandedOver);
-    if handed_over {
-        tokio::time::sleep(door.header_timeout()).await;
+/// Closes a connection without an answer: its client sees one that was idle, and sends again on another.
+#[derive(Debug, thiserror::Error)]
+#[error("another process serves now; the client sends again")]
+struct NotOurs;
+
+/// What one connection may still ask of this process.
+///
+/// After a handover this process's keys and policies are those of the past: it serves no further request. One request
+/// is excepted, the first of a connection that it had accepted by then: its client cannot know better, and has no
+/// connection that it would expect to be closed.
+pub(super) struct Turn {
+    life: watch::Receiver<Life>,
+    asked: Cell<bool>,
+    asks: Notify,
+    is_over: Cell<bool>,
+}
+
+impl Turn {
+    fn new(door: &Door) -> Rc<Self> {
+        Rc::new(Self {
+            life: door.life.clone(),
+            asked: Cell::new(false),
+            asks: Notify::new(),
+            is_over: Cell::new(false),
+        })
+    }
+
+    /// Takes a request, where it is this process's.
+    pub(super) fn takes(&self) -> bool {
+        let is_first = !self.asked.replace(true);
+        if is_first {
+            self.asks.notify_one();
+        }
+        *self.life.borrow() != Life::HandedOver || (is_first && !self.is_over.get())
+    }
+
+    fn leaves(&self) -> bool {
+        self.life.borrow().ends()
+    }
+
+    /// Resolves when the process leaves and the connection has asked, or has had the time to.
+    async fn is_over(&self) {
+        let mut life = self.life.clone();
+        // An error: whoever told is gone, which is an end as well.
+        let _ends = life.wait_for(|life| life.ends()).await;
+        let first = Duration::from_millis(limits::FIRST_REQUEST_MS);
+        let _asked_or_not = timeout(first, self.asks.notified()).await;
+        self.is_over.set(true);
     }
 }
 
@@ -327,6 +399,43 @@ mod tests {
             (is_http2, all)
         };
         tokio::join!(send, read).1
+    }
+
+    fn turn(life: &watch::Sender<Life>) -> Turn {
+        Turn {
+            life: life.subscribe(),
+            asked: Cell::new(false),
+            asks: Notify::new(),
+            is_over: Cell::new(false),
+        }
+    }
+
+    #[test]
+    fn after_a_handover_only_who_never_asked_is_served_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let (life, _living) = watch::channel(Life::Serving);
+            let (idle, fresh, silent) = (turn(&life), turn(&life), turn(&life));
+            assert!(idle.takes() && idle.takes());
+            life.send_replace(Life::HandedOver);
+            assert!(!idle.takes());
+            assert!(fresh.takes() && !fresh.takes());
+            let began = tokio::time::Instant::now();
+            idle.is_over().await;
+            fresh.is_over().await;
+            assert_eq!(began.elapsed(), Duration::ZERO);
+            silent.is_over().await;
+            let first = Duration::from_millis(limits::FIRST_REQUEST_MS);
+            assert_eq!(began.elapsed(), first);
+            assert!(!silent.takes());
+            // A process that ends alone has nobody to leave requests to.
+            life.send_replace(Life::Draining);
+            assert!(idle.takes());
+        });
     }
 
     #[test]

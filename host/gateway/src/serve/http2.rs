@@ -6,6 +6,7 @@
 //! on, and a connection on which nothing happens: those are ended here.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::connection::{Door, Io};
-use super::route::route;
+use super::connection::{Door, Ended, Io, Leave, Turn};
+use super::route::{self, route};
 use crate::limits;
 use crate::reply::Unread;
 
@@ -130,8 +131,10 @@ async fn stuck(answer: &RefCell<Option<Unread>>, idle: Duration) {
 
 pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     door: &Door,
+    turn: &Turn,
+    mut leave: Leave<'_, impl Future<Output = ()>>,
     io: Io<T>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Ended {
     let data = &door.worker.config.data;
     let idle = Duration::from_millis(data.client_idle_ms);
     let quiet = Duration::from_millis(data.header_timeout_ms);
@@ -139,13 +142,17 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     let worker = &door.worker;
     let service = service_fn(|request| {
         let worker = Rc::clone(worker);
+        let is_ours = turn.takes();
         async move {
+            if !is_ours {
+                return Ok(route::not_ours());
+            }
             let response = route(worker, request).await;
             // Elsewhere than in a stream's task nobody watches.
             let _watched = ANSWER.try_with(|answer| {
                 *answer.borrow_mut() = Some(response.body().watched());
             });
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, Infallible>(response)
         }
     });
     let mut builder = http2::Builder::new(streams.clone());
@@ -164,12 +171,11 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(
     // Twice our own bound, so that what is over ours is still refused in the caller's dialect.
     builder.max_header_list_size(HEADER_LIST_BYTES_MAX);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut life = door.life.clone();
     let mut asked = false;
     loop {
         tokio::select! {
             ended = connection.as_mut() => return Ok(ended?),
-            _ = life.wait_for(|life| life.ends()), if !asked => {}
+            () = leave.as_mut(), if !asked => {}
             () = streams.quiet(quiet) => {
                 if asked {
                     // GOAWAY was not enough.

@@ -132,6 +132,15 @@ fn models(worker: &Worker, headers: &HeaderMap, one: Option<&str>) -> Response<R
     }
 }
 
+/// The answer to a stream that was begun when another process served already.
+pub(super) fn not_ours() -> Response<ReplyBody> {
+    let message = "another process of this gateway serves now; send it again on a new connection";
+    let mut response = refusal(&GatewayError::new(ErrorKind::Unavailable, message));
+    let at_once = HeaderValue::from_static("0");
+    response.headers_mut().insert(header::RETRY_AFTER, at_once);
+    response
+}
+
 fn refusal(error: &GatewayError) -> Response<ReplyBody> {
     let status =
         StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use pointsman_e2e::{policy, says, serving, streams};
-use pointsman_harness::{Client, Gateway, GatewayOptions, Provider, binary, eventually};
+use pointsman_harness::{
+    Client, Ended, Gateway, GatewayOptions, Provider, Raw, binary, eventually,
+};
 use serde_json::json;
 
 /// Clients that ask without a pause: new connections, HTTP/2 ones, and one that is kept.
@@ -130,6 +132,53 @@ async fn under_load_no_request_fails_and_streams_end_whole() -> anyhow::Result<(
         client.get("/v1/models").await.is_err(),
         "somebody still listens"
     );
+    Ok(())
+}
+
+/// One request on a connection that is kept, and the status line of its answer; none where the connection is closed.
+async fn on_kept(raw: &mut Raw, key: &str) -> Option<String> {
+    let request =
+        format!("GET /v1/models HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {key}\r\n\r\n");
+    raw.write(request.as_bytes()).await.ok()?;
+    let answer = raw.read().await.ok()?;
+    let line = answer.split(|&byte| byte == b'\r').next()?;
+    (!answer.is_empty()).then(|| String::from_utf8_lossy(line).into_owned())
+}
+
+#[tokio::test]
+async fn kept_connections_of_the_old_process_serve_nobody_any_more() -> anyhow::Result<()> {
+    let (provider, mut gateway) = serving("").await?;
+    let deltas: Vec<String> = (0..80).map(|n| format!("{n} ")).collect();
+    let long = json!({"match": {"contains": "long"}, "always": true, "deltas": deltas, "delays": {"chunk-ms": 50}});
+    provider
+        .script(&json!({"answers": [long], "default": {"echo": true}}))
+        .await?;
+    let key = gateway.new_key("demo", &[]).await?;
+    let client = Client::new(&gateway.data_url).with_key(&key);
+    // It holds the old process.
+    let streaming = client.open_chat(&streams("a long one")).await?;
+    let shared = client.multiplexed().await?;
+    assert_eq!(shared.chat(&says("x")).await?.status, 200);
+    let mut kept = Raw::connect(&gateway.data_url).await?;
+    let mut silent = Raw::connect(&gateway.data_url).await?;
+    for _ in 0..2 {
+        let line = on_kept(&mut kept, &key).await;
+        assert_eq!(line.as_deref(), Some("HTTP/1.1 200 OK"));
+    }
+    let _second = gateway.upgrade().await?;
+    let keys = gateway.cli(&["key", "list", "--json"])?.json();
+    let id = keys.as_array().and_then(|keys| keys.last()).expect("keys")["id"].clone();
+    gateway.cli(&["key", "revoke", id.as_str().expect("an id")])?;
+    assert_eq!(client.chat(&says("x")).await?.status, 401);
+    assert_eq!(on_kept(&mut kept, &key).await, None);
+    let late = shared.chat(&says("x")).await;
+    assert!(late.is_err() || late.is_ok_and(|reply| reply.status == 503));
+    // Who never asked anything had a second for it.
+    let (said, ended) = silent.read_to_end().await;
+    assert!(said.is_empty() && ended != Ended::Silent, "{ended:?}");
+    assert!(gateway.process.running(), "it has a stream to end");
+    assert_eq!(streaming.whole().await?.content(), deltas.concat());
+    gateway.process.ended().await?;
     Ok(())
 }
 
