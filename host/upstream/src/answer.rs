@@ -65,11 +65,8 @@ impl Answer {
             if answer.status.is_success() {
                 let host = key.origin.authority();
                 let detail = "the answer is compressed, though identity was asked for";
-                return Err(UpstreamError::new(
-                    UpstreamErrorKind::Protocol,
-                    host,
-                    detail,
-                ));
+                let error = UpstreamError::new(UpstreamErrorKind::Protocol, host, detail);
+                return Err(error.sent(true));
             }
             return Ok(answer);
         }
@@ -102,7 +99,7 @@ impl Answer {
                 Some(Err(error)) => {
                     let host = open.key.origin.authority();
                     self.body = None;
-                    return Err(UpstreamError::from_hyper(&host, &error));
+                    return Err(UpstreamError::from_hyper(&host, &error).sent(true));
                 }
             }
         }

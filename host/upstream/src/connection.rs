@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use crate::error::UpstreamError;
 use crate::limits;
+use crate::origin::Origin;
 use crate::pool::Reusable;
 
 pub(crate) struct Connection {
@@ -43,6 +45,14 @@ pub(crate) struct Unanswered {
     pub(crate) error: hyper::Error,
     /// Not one byte came back.
     pub(crate) silent: bool,
+}
+
+impl Unanswered {
+    /// In the caller's terms. What hyper cancels it never wrote.
+    pub(crate) fn told(&self, origin: &Origin) -> UpstreamError {
+        let error = UpstreamError::from_hyper(&origin.authority(), &self.error);
+        error.sent(!self.error.is_canceled())
+    }
 }
 
 impl Connection {

@@ -10,6 +10,7 @@ pub struct UpstreamError {
     pub kind: UpstreamErrorKind,
     host: String,
     detail: String,
+    was_sent: bool,
 }
 
 /// The kinds of failure.
@@ -39,7 +40,19 @@ impl UpstreamError {
             kind,
             host: host.into(),
             detail: detail.into(),
+            was_sent: false,
         }
+    }
+
+    /// Whether the request was on its way when it failed: the target may have worked on it, and may bill it.
+    #[must_use]
+    pub const fn was_sent(&self) -> bool {
+        self.was_sent
+    }
+
+    pub(crate) const fn sent(mut self, was_sent: bool) -> Self {
+        self.was_sent = was_sent;
+        self
     }
 
     /// What hyper says of an exchange on an established connection.

@@ -99,12 +99,14 @@ impl Upstream {
             return Err(UpstreamError::new(UpstreamErrorKind::Egress, host, detail));
         }
         let deadline = begun + span(outgoing.headers_timeout_ms);
-        timeout_at(deadline, self.exchange(&outgoing, &origin))
+        let sent = Cell::new(false);
+        timeout_at(deadline, self.exchange(&outgoing, &origin, &sent))
             .await
             .unwrap_or_else(|_elapsed| {
                 let detail = format!("no answer within {} ms", outgoing.headers_timeout_ms);
                 let host = origin.authority();
-                Err(UpstreamError::new(UpstreamErrorKind::Timeout, host, detail))
+                let error = UpstreamError::new(UpstreamErrorKind::Timeout, host, detail);
+                Err(error.sent(sent.get()))
             })
     }
 
@@ -118,6 +120,7 @@ impl Upstream {
         &self,
         outgoing: &Outgoing<'_>,
         origin: &Origin,
+        sent: &Cell<bool>,
     ) -> Result<Answer, UpstreamError> {
         let key = || Key {
             origin: origin.clone(),
@@ -127,7 +130,9 @@ impl Upstream {
             if !connection.ready().await {
                 continue;
             }
-            match connection.send(outgoing.request(origin)?).await {
+            let request = outgoing.request(origin)?;
+            sent.set(true);
+            match connection.send(request).await {
                 Ok(response) => {
                     return Answer::new(response, connection, Rc::clone(&self.idle), key());
                 }
@@ -136,22 +141,18 @@ impl Upstream {
                     tracing::debug!(%origin, "a pooled connection was closed; trying a new one");
                     break;
                 }
-                Err(unanswered) => {
-                    let host = origin.authority();
-                    return Err(UpstreamError::from_hyper(&host, &unanswered.error));
-                }
+                Err(unanswered) => return Err(unanswered.told(origin)),
             }
         }
+        sent.set(false);
         let request = outgoing.request(origin)?;
         let deadline = Instant::now() + span(outgoing.connect_timeout_ms);
         // Seldom needed, and large: boxed, so that not every request in flight keeps room for it.
         let mut connection = Box::pin(self.dialer.dial(origin, deadline)).await?;
+        sent.set(true);
         match connection.send(request).await {
             Ok(response) => Answer::new(response, connection, Rc::clone(&self.idle), key()),
-            Err(unanswered) => {
-                let host = origin.authority();
-                Err(UpstreamError::from_hyper(&host, &unanswered.error))
-            }
+            Err(unanswered) => Err(unanswered.told(origin)),
         }
     }
 }

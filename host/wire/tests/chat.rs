@@ -116,6 +116,13 @@ fn wrong_fields_are_named() {
         &json!({"model": "m", "messages": user, "tools": [{"type": "function", "function": {}}]}),
         "tools[0].function.name",
     );
+    // Which of two a provider obeys nobody can tell, so neither may hide the other.
+    for (completion, all) in [(7, 5), (5, 7), (5, 0)] {
+        field(
+            &json!({"model": "m", "messages": user, "max_completion_tokens": completion, "max_tokens": all}),
+            "max_tokens",
+        );
+    }
 }
 
 #[test]
@@ -158,7 +165,7 @@ fn counts_are_bounded() {
 #[test]
 fn settings_are_read() {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true, "user": "u",
-        "n": 3, "max_tokens": 5, "max_completion_tokens": 7, "stream_options": {"include_usage": true}});
+        "n": 3, "max_tokens": 7, "max_completion_tokens": 7.0, "stream_options": {"include_usage": true}});
     let request = chat(&body);
     assert_eq!(request.model(), "m");
     assert_eq!(request.user(), Some("u"));

@@ -30,6 +30,7 @@ fn headers_that_do_not_come_time_out() {
             error.to_string(),
             format!("{}: no answer within 50 ms", server.address)
         );
+        assert!(error.was_sent(), "the target may be at it");
         server.seen.until_closed(1).await;
     });
 }
@@ -112,6 +113,19 @@ fn slow_lookup_counts_as_connecting() {
             .expect("late");
         assert_eq!(error.kind, UpstreamErrorKind::Timeout);
         assert!(error.to_string().contains("connect timeout"), "{error}");
+        assert!(!error.was_sent());
+        // The bound of the whole may be met first: still nothing was sent.
+        let call = Call {
+            headers_timeout_ms: 30,
+            ..Call::default()
+        };
+        let error = call
+            .send(&client, "http://slow.test")
+            .await
+            .err()
+            .expect("late");
+        assert!(error.to_string().contains("no answer"), "{error}");
+        assert!(!error.was_sent());
     });
 }
 
@@ -140,6 +154,7 @@ fn what_is_no_http_answer_is_a_protocol_failure() {
     local(async {
         let garbage = failure("SSH-2.0-OpenSSH\r\n\r\n").await;
         assert_eq!(garbage.kind, UpstreamErrorKind::Protocol, "{garbage}");
+        assert!(garbage.was_sent());
         let broken_chunk = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n";
         assert_ne!(failure(broken_chunk).await.kind, UpstreamErrorKind::Timeout);
         let long: &str =
@@ -158,7 +173,9 @@ fn answer_that_breaks_off_is_said_to() {
             "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhalf",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
         ] {
-            assert_eq!(failure(reply).await.kind, UpstreamErrorKind::Closed);
+            let error = failure(reply).await;
+            assert_eq!(error.kind, UpstreamErrorKind::Closed);
+            assert!(error.was_sent());
         }
     });
 }

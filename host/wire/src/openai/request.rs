@@ -116,7 +116,7 @@ impl ChatRequest {
         self.settings.choices
     }
 
-    /// `max_completion_tokens`, else `max_tokens`.
+    /// `max_completion_tokens` or `max_tokens`; where both are given they are equal.
     #[must_use]
     pub const fn max_output_tokens(&self) -> Option<u64> {
         self.settings.max_output_tokens
@@ -228,6 +228,13 @@ impl Checker<'_> {
             return Err(invalid("response_format", "an object"));
         }
         let (completion, all) = (count("max_completion_tokens")?, count("max_tokens")?);
+        // Both are forwarded, and which of two a provider obeys nobody can tell.
+        if let (Some(completion), Some(all)) = (completion, all)
+            && completion != all
+        {
+            let wanted = "left out, or the same as `max_completion_tokens`";
+            return Err(invalid("max_tokens", wanted));
+        }
         let options = root.some("stream_options");
         if options.is_some_and(|options| options.kind() != Kind::Object) {
             return Err(invalid("stream_options", "an object"));
