@@ -284,6 +284,14 @@ impl Ready {
             tell(&line.to_string());
             return Ok(());
         }
+        let change = if bring::folder(POLICY).starts_with(state("policies")) {
+            // The copies are written anew by each `up`; what somebody changes is the original.
+            "  cargo xtask up --detach     # the engine is not at its usual place, which up writes into a copy".to_owned()
+        } else {
+            format!(
+                "  cargo run -q --bin pointsman -- policy push policies/{POLICY}\n  cargo run -q --bin pointsman -- policy activate {POLICY}"
+            )
+        };
         tell(&format!(
             r#"
 gateway  {data_url}  (control {control_url}, token in .pointsman/admin-token)
@@ -306,9 +314,8 @@ Then ask why it went where it went (the id is in the header x-pointsman-request-
 
 Change what it does, without a restart: edit policies/{POLICY}/policy.toml, then
 
-  cargo run -q --bin pointsman -- policy push policies/{POLICY}
-  cargo run -q --bin pointsman -- policy activate {POLICY}
-  cargo run -q --bin pointsman -- policy rollback {POLICY}
+{change}
+  cargo run -q --bin pointsman -- policy rollback {POLICY}     # undoes it
 
 Something wrong? cargo run -q --bin pointsman -- doctor
 Logs are in .pointsman/logs. Stop with: {stop}"#

@@ -210,7 +210,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Usage { tenant, json } => state::usage(&place, tenant.as_deref(), json),
         Command::Changes { after, limit, json } => {
             state::changes(&place, after, limit.into(), json)
-        },
+        }
         Command::Backup { file, json } => state::backup(&place, &file, json),
         Command::Restore { file, state, json } => state::restore(&file, &state, json),
         Command::Doctor { json } => doctor::run(&place, json),

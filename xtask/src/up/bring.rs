@@ -39,7 +39,7 @@ pub(super) fn all(cli: &Cli<'_>) -> anyhow::Result<()> {
 }
 
 /// Copies are made where the engine is not at its usual place.
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     let copied = state("policies").join(name);
     if copied.is_dir() {
         return copied;

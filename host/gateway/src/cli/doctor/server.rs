@@ -161,8 +161,14 @@ fn next_of(error: &PlaneError) -> String {
 
 /// Connects to each place once, under the rules of egress.
 fn reach(report: &mut Report, targets: &[TargetView], settings: &Settings) {
+    // `cargo xtask up` gives the gateway leave to reach the engine that it started, wherever that is.
+    let engine = ClientFile::read(&settings.state()).engine_url;
+    let engine = engine
+        .as_deref()
+        .and_then(|url| url.strip_prefix("http://"))
+        .filter(|place| place.parse::<SocketAddr>().is_ok());
     let listed = settings.config.egress.allow_private.iter();
-    let rules = match EgressRules::new(listed.map(String::as_str)) {
+    let rules = match EgressRules::new(listed.map(String::as_str).chain(engine)) {
         Ok(rules) => rules,
         Err(error) => {
             report.fail("targets", error.to_string(), "mend egress.allow-private");
