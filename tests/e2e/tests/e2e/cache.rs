@@ -249,7 +249,11 @@ async fn who_followed_four_failures_goes_on_alone() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn who_follows_a_slow_one_for_half_of_its_deadline_goes_on_alone() -> anyhow::Result<()> {
-    let (provider, gateway) = serving(&format!("{EXACT}[execute]\ndeadline-ms = 4000\n")).await?;
+    let provider = Provider::start().await?;
+    let bundle = policy("test", &[("fake", &provider.endpoint())], EXACT)
+        .replace("[execute]", "[execute]\ndeadline-ms = 4000")?;
+    let options = GatewayOptions::serving(bundle, &[provider.authority()]);
+    let gateway = Gateway::start(options).await?;
     let hangs = json!({"delays": {"headers-ms": 20_000}});
     provider.script(&json!({"answers": [hangs]})).await?;
     let client = gateway.client("demo")?;
