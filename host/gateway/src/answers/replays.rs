@@ -423,7 +423,7 @@ mod tests {
             assert_eq!(told(&replays, 1, key, 5, 0), "again 900");
         }
         assert_eq!(told(&replays, 100, 1000, 5, 0), "first");
-        assert_eq!(told(&replays, 199, 2999, 5, 0), "again 900");
+        assert_eq!(told(&replays, 199, 2999, 5, 0), "Dropped");
     }
 
     #[test]

@@ -278,6 +278,36 @@ async fn who_follows_a_slow_one_for_half_of_its_deadline_goes_on_alone() -> anyh
 
 #[tokio::test]
 async fn when_the_first_leaves_its_call_ends_and_who_waits_is_served() -> anyhow::Result<()> {
+    let provider = Provider::start().await?;
+    let bundle = policy("test", &[("fake", &provider.endpoint())], EXACT).replace(
+        "first-token-timeout-ms = 10000",
+        "first-token-timeout-ms = 4000\ndeadline-ms = 4000",
+    )?;
+    let gateway = Gateway::start(GatewayOptions::serving(bundle, &[provider.authority()])).await?;
+    let hangs = json!({"delays": {"headers-ms": 20_000}});
+    provider.script(&json!({"answers": [hangs]})).await?;
+    let client = gateway.client("demo")?;
+    let leader = {
+        let client = client.clone();
+        tokio::spawn(async move { client.chat(&says("x")).await })
+    };
+    provider.reaches("requests", 1).await?;
+    let began = std::time::Instant::now();
+    let reply = client.chat(&says("x")).await?;
+    let waited_ms = began.elapsed().as_millis();
+    assert_eq!(
+        (reply.status, cache_use(&reply)),
+        (200, "miss"),
+        "{}",
+        reply.text()
+    );
+    assert!((1_900..3_900).contains(&waited_ms), "{waited_ms} ms");
+    assert_eq!(leader.await??.status, 504);
+    Ok(())
+}
+
+#[tokio::test]
+async fn when_the_first_leaves_its_call_ends_and_who_waits_is_served() -> anyhow::Result<()> {
     let (provider, gateway) = serving(EXACT).await?;
     let hangs = json!({"fault": {"kind": "stall", "after-chunks": 2}, "text": "never told whole"});
     provider.script(&json!({"answers": [hangs]})).await?;
