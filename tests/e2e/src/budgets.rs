@@ -41,18 +41,27 @@ impl Priced {
     /// # Errors
     /// Where one of them does not start.
     pub async fn start(more: &str) -> anyhow::Result<Self> {
+        Self::with(more, "", json!({})).await
+    }
+
+    /// The same; `execute` is further TOML of the policy's `[execute]`, a key a line, and `data` that of the settings.
+    ///
+    /// # Errors
+    /// Where one of them does not start.
+    pub async fn with(more: &str, execute: &str, data: Value) -> anyhow::Result<Self> {
         let provider = Provider::start().await?;
         let steps = format!("{}\n{more}", accountant());
         let target = "model = \"fake\"";
         let bundle = policy("test", &[("fake", &provider.endpoint())], &steps)
-            .replace(target, &format!("{target}\nprice = \"test/fake\""))?;
+            .replace(target, &format!("{target}\nprice = \"test/fake\""))?
+            .replace("[execute]\n", &format!("[execute]\n{execute}\n"))?;
         let catalogue = tempfile::tempdir().context("no temporary folder")?;
         let prices = catalogue.path().join("prices.jsonl");
         let row =
             json!({"provider": "test", "model": "fake", "usd_per_mtok": {"in": 10, "out": 200}});
         std::fs::write(&prices, format!("{row}\n")).context("cannot write prices")?;
         let mut options = GatewayOptions::serving(bundle, &[provider.authority()]);
-        options.settings = json!({ "prices": prices });
+        options.settings = json!({ "prices": prices, "data": data });
         let gateway = Gateway::start(options).await?;
         Ok(Self {
             provider,

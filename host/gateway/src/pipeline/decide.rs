@@ -5,15 +5,15 @@ use std::sync::Arc;
 use pointsman_domain::decision::StepRecord;
 use pointsman_domain::plan::{CandidatePool, Plan, PlannedAttempt};
 use pointsman_domain::request::{Edit, Verdict};
-use pointsman_domain::usage::{Amount, CostLine, INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
+use pointsman_domain::usage::{Amount, CostLine, INPUT_TOKENS, OUTPUT_TOKENS, Usage};
 use pointsman_domain::{ErrorKind, Fault, FaultKind, GatewayError, Picos, Reason, Value};
 use pointsman_plugin::{CallStats, PluginError, StepFailure};
 use pointsman_policy::policy::{OnFault, Phase};
 use pointsman_traffic::attempts;
-use pointsman_wire::release::Summary;
 
 use super::Stop;
 use super::deliberation::Deliberation;
+use super::metering;
 use crate::limits;
 use crate::snapshot::LiveStep;
 
@@ -399,7 +399,11 @@ impl Deliberation {
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         let usages = self.planned_usages();
-        let tokens = |usage: &Usage| usage.meters.iter().map(|meter| meter.quantity).sum();
+        // The caller's numbers: added up they may be more than there is.
+        let tokens = |usage: &Usage| {
+            let quantities = usage.meters.iter().map(|meter| meter.quantity);
+            quantities.fold(0, u64::saturating_add)
+        };
         self.worst.tokens = usages.iter().map(tokens).max().unwrap_or(0);
         for step in policy.steps(Phase::Account) {
             if !self.applies(step) {
@@ -455,30 +459,7 @@ impl Deliberation {
         attempts::Bounds::of(plan, &self.policy.execute).dearest(&costs)
     }
 
-    /// What an answer used: the provider's own count, else an estimate that says so.
-    pub(super) fn meters(&self, summary: &Summary) -> Vec<Meter> {
-        if !summary.meters.is_empty() {
-            return summary.meters.clone();
-        }
-        let estimate = |unit: &str, quantity| Meter {
-            unit: unit.to_owned(),
-            quantity,
-            estimated: true,
-        };
-        vec![
-            estimate(INPUT_TOKENS, self.input_tokens_estimate()),
-            // What a guard held or cut was made, and is billed, all the same.
-            estimate(
-                OUTPUT_TOKENS,
-                summary
-                    .released_text_bytes
-                    .max(summary.received_text_bytes)
-                    .div_ceil(4),
-            ),
-        ]
-    }
-
-    fn input_tokens_estimate(&self) -> u64 {
+    pub(super) fn input_tokens_estimate(&self) -> u64 {
         let estimate = self
             .view
             .field("input-tokens-estimate")
@@ -488,37 +469,31 @@ impl Deliberation {
             .unwrap_or(0)
     }
 
+    /// The most tokens that a target may answer with, all choices together, as the reservation assumes it.
+    pub(super) fn output_tokens_max(&self, target: &str) -> u64 {
+        let target = self.policy.target(target);
+        let cap = target
+            .and_then(|target| target.max_output_tokens)
+            .map(u64::from);
+        let output = match (self.chat.max_output_tokens(), cap) {
+            (Some(asked), Some(cap)) => asked.min(cap),
+            (Some(asked), None) => asked,
+            (None, Some(cap)) => cap,
+            (None, None) => limits::OUTPUT_TOKENS_ASSUMED,
+        };
+        output.saturating_mul(u64::from(self.chat.n().max(1)))
+    }
+
     fn planned_usages(&self) -> Vec<Usage> {
-        let policy = &self.policy;
         let plan = self.plan.as_ref().expect("`route` ran before");
-        let chat = &self.chat;
         let input = self.input_tokens_estimate();
-        let choices = u64::from(chat.n().max(1));
         let usage = |(index, attempt): (usize, &PlannedAttempt)| {
-            let target = policy.target(&attempt.target);
-            let cap = target
-                .and_then(|target| target.max_output_tokens)
-                .map(u64::from);
-            let asked = chat.max_output_tokens();
-            let output = match (asked, cap) {
-                (Some(asked), Some(cap)) => asked.min(cap),
-                (Some(asked), None) => asked,
-                (None, Some(cap)) => cap,
-                (None, None) => limits::OUTPUT_TOKENS_ASSUMED,
-            };
-            let meter = |unit: &str, quantity| Meter {
-                unit: unit.to_owned(),
-                quantity,
-                estimated: true,
-            };
+            let output = self.output_tokens_max(&attempt.target);
             Usage {
                 attempt: u32::try_from(index).unwrap_or(u32::MAX),
                 target: attempt.target.clone(),
                 outcome: "planned".to_owned(),
-                meters: vec![
-                    meter(INPUT_TOKENS, input),
-                    meter(OUTPUT_TOKENS, output.saturating_mul(choices)),
-                ],
+                meters: metering::estimates(input, output),
                 attributes: Vec::new(),
             }
         };

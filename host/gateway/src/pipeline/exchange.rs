@@ -18,6 +18,7 @@ use super::Stop;
 use super::account;
 use super::cache::Keeping;
 use super::deliberation::Deliberation;
+use super::metering::Progress;
 use super::observe::{Observed, tag};
 use super::timeline::{Phase, Timeline};
 use crate::meters::{Admission, Reservation};
@@ -55,6 +56,8 @@ pub(crate) struct Exchange {
     pub(super) decided: Option<Deliberation>,
     pub(super) opened: bool,
     pub(super) attempts: Vec<AttemptRecord>,
+    /// What the attempt under way is known to have used.
+    pub(super) progress: Progress,
     pub(super) answered_by: Option<String>,
     /// Why the answer ended early, where a guard, or the release of what it guards, ended it.
     pub(super) cut: Option<Reason>,
@@ -100,6 +103,7 @@ impl Exchange {
             decided: None,
             opened: false,
             attempts: Vec::new(),
+            progress: Progress::default(),
             answered_by: None,
             cut: None,
             cache_use: None,
@@ -367,6 +371,7 @@ impl Exchange {
                 return;
             }
         }
+        let error = error.or_else(|| (!self.reply.started()).then(broke_off));
         let Some(error) = error else { return };
         if self.reply.started() {
             // After the head an error can only be the stream's last event.
@@ -386,6 +391,12 @@ impl Exchange {
             .reply
             .whole(status, headers, openai::error::body(&error));
     }
+}
+
+/// Who ends a request before it is whole may still read.
+fn broke_off() -> GatewayError {
+    let message = "the request broke off before it was complete";
+    GatewayError::new(ErrorKind::InvalidField, message)
 }
 
 /// Milliseconds since the epoch.

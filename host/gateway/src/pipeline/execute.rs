@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use pointsman_domain::decision::{AttemptRecord, Outcome};
-use pointsman_domain::usage::Usage;
 use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_traffic::attempts::{Attempts, Failure, Next, Try};
 use pointsman_upstream::{Answer, Outgoing, UpstreamError, UpstreamErrorKind};
 use pointsman_wire::openai::{self, TargetBody};
-use pointsman_wire::release::{Release, Summary};
+use pointsman_wire::release::Release;
 
 use super::guards::Guards;
+use super::metering::{Length, Progress};
 use super::timeline::Phase;
 use super::{Exchange, Stop};
 use crate::limits;
@@ -105,6 +105,7 @@ impl Exchange {
             model: model.to_owned(),
             ..AttemptRecord::default()
         });
+        self.progress = Progress::default();
         self.observed.attempt(began_us, target);
         let flight = target.health.begin(self.worker.monotonic_ms());
         let result = self.try_target(attempt, target, model, began_us).await;
@@ -144,9 +145,9 @@ impl Exchange {
         }
         self.worker.metrics.attempt(&record.target, &record.outcome);
         let index = record.index;
-        if matches!(result, Err(Stop::Gone)) && !self.is_metered(index) {
+        if matches!(result, Err(Stop::Gone)) {
             // The provider may have worked before it was cancelled: settled by estimate, never as nothing.
-            self.meter(index, &target.name, "cancelled", &Summary::default());
+            self.meter(index, &target.name, "cancelled", Length::AsCame);
         }
         result
     }
@@ -181,7 +182,12 @@ impl Exchange {
         };
         let answer = match or_gone(&mut self.reply, pin!(worker.upstream.send(outgoing))).await? {
             Ok(answer) => answer,
-            Err(error) => return Ok(Tried::Failed(from_upstream(&error))),
+            Err(error) => {
+                if error.was_sent() {
+                    self.meter(attempt.index, &target.name, "error", Length::Unknown);
+                }
+                return Ok(Tried::Failed(from_upstream(&error)));
+            }
         };
         let headers_us = self.elapsed_us() - began_us;
         let record = self.attempts.last_mut().expect("an attempt is under way");
@@ -261,6 +267,7 @@ impl Exchange {
         began_us: u64,
     ) -> Result<Tried, Stop> {
         if self.streaming && !answer.is_event_stream() {
+            self.meter(attempt.index, &target.name, "error", Length::Unknown);
             let detail = "the answer to a stream request is no event stream";
             return Ok(Tried::Failed(Failed::new(
                 Failure::Protocol,
@@ -301,16 +308,15 @@ impl Exchange {
             let choices = self.decided().chat.n() as usize;
             self.keeping.is_complete = summary.finish_reasons.len() >= choices;
         }
-        if matches!(flow, Ok(Some(_))) && summary.meters.is_empty() && !summary.saw_content {
-            // The provider said nothing and told no usage: nothing is known to have been billed.
-        } else {
-            let outcome = match &flow {
-                Ok(None) => "ok",
-                Err(Stop::Gone) => "cancelled",
-                Ok(Some(_)) | Err(Stop::Error(_)) => "error",
-            };
-            self.meter(attempt.index, &target.name, outcome, summary);
-        }
+        self.progress.note(summary);
+        let (outcome, length) = match &flow {
+            Ok(None) => ("ok", Length::AsCame),
+            Err(Stop::Gone) => ("cancelled", Length::AsCame),
+            Ok(Some(_)) | Err(Stop::Error(_)) => {
+                ("error", Length::of_broken(summary, self.decided().chat.n()))
+            }
+        };
+        self.meter(attempt.index, &target.name, outcome, length);
         let steps = &mut self.decided().later_steps;
         steps.extend(guards.records());
         if !committed {
@@ -358,11 +364,15 @@ impl Exchange {
                     let _too_large = chunk;
                     return Ok(Some(Failed::new(Failure::Protocol, "stream-error", detail)));
                 }
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(Some(chunk))) => {
+                    self.progress.arrived(chunk.len());
+                    body.extend_from_slice(&chunk);
+                }
             }
         }
         let now = self.now_ms();
         release.body(body.freeze(), now);
+        self.progress.note(release.summary());
         guards.drive(release).await;
         if let Some(error) = release.summary().provider_error.clone() {
             return Ok(Some(Failed::new(
@@ -381,43 +391,6 @@ impl Exchange {
         self.answer_head = Some(self.headers("application/json", Some(&attempt.target)));
         self.tail.push_back(whole.freeze());
         Ok(None)
-    }
-
-    /// What the attempt used: the provider's own count, else an estimate that says so.
-    fn meter(&mut self, attempt: u32, target: &str, outcome: &str, summary: &Summary) {
-        let meters = self.decided().meters(summary);
-        let record = self.attempts.last_mut().expect("an attempt is under way");
-        record.meters.clone_from(&meters);
-        record.response_model.clone_from(&summary.response_model);
-        self.decided().usages.push(Usage {
-            attempt,
-            target: target.to_owned(),
-            outcome: outcome.to_owned(),
-            meters,
-            attributes: Vec::new(),
-        });
-    }
-
-    /// Settles an attempt that was left midway: what it may have used is estimated, never nothing.
-    pub(super) fn settle(&mut self) {
-        let total_us = self.elapsed_us();
-        let Some(record) = self.attempts.last_mut() else {
-            return;
-        };
-        if !record.outcome.is_empty() {
-            return;
-        }
-        "cancelled".clone_into(&mut record.outcome);
-        record.total_us = total_us;
-        let (index, target) = (record.index, record.target.clone());
-        if !self.is_metered(index) {
-            self.meter(index, &target, "cancelled", &Summary::default());
-        }
-    }
-
-    fn is_metered(&mut self, attempt: u32) -> bool {
-        let usages = &self.decided().usages;
-        usages.iter().any(|usage| usage.attempt == attempt)
     }
 
     /// Every attempt failed: says which and why.

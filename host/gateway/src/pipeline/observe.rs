@@ -157,7 +157,7 @@ fn tell_request(closed: &Closed) {
         meters
             .filter(|meter| meter.unit == unit)
             .map(|meter| meter.quantity)
-            .sum()
+            .fold(0, u64::saturating_add)
     };
     tracing::info!(
         status = closed.status,

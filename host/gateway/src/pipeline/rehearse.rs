@@ -21,6 +21,7 @@ use super::Stop;
 use super::account;
 use super::deliberation::{Caller, Deliberation};
 use super::guards::Guards;
+use super::metering::{Length, Progress};
 use crate::limits;
 use crate::snapshot::PolicyLive;
 
@@ -188,7 +189,7 @@ async fn respond(decided: &mut Deliberation, answer: &Answer, outcome: &mut Outc
     outcome.released = Some(released.text);
     outcome.released_arguments = released.arguments.into_values().collect();
     let meters = if answer.usage.is_empty() {
-        decided.meters(summary)
+        decided.meters(&target, &Progress::of(summary), Length::AsCame)
     } else {
         told(&answer.usage)
     };

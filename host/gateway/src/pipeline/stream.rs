@@ -13,6 +13,7 @@ use pointsman_wire::sse;
 
 use super::execute::{Failed, from_upstream, or_gone};
 use super::guards::Guards;
+use super::metering::Progress;
 use super::{Exchange, Stop};
 use crate::limits;
 
@@ -75,6 +76,7 @@ async fn read(
     chunk: &[u8],
     release: &mut Release,
     guards: &mut Guards,
+    progress: &mut Progress,
     now: u64,
 ) -> Option<Failed> {
     decoder.push(chunk);
@@ -82,6 +84,7 @@ async fn read(
         match decoder.next_event() {
             Ok(Some(event)) => {
                 release.event(event, now);
+                progress.note(release.summary());
                 guards.drive(release).await;
             }
             Ok(None) => return None,
@@ -131,7 +134,8 @@ impl Exchange {
                 Err(_) => {}
                 Ok(Ok(Some(chunk))) => {
                     patience.last_byte_at = now;
-                    broken = read(&mut decoder, &chunk, release, guards, now).await;
+                    let progress = &mut self.progress;
+                    broken = read(&mut decoder, &chunk, release, guards, progress, now).await;
                     ended = release.summary().done;
                 }
                 Ok(Ok(None)) => {

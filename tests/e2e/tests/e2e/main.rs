@@ -2,6 +2,7 @@
 //! linked once; a module a promise.
 
 mod answers;
+mod attempts_charged;
 mod budgets;
 mod cache;
 mod cli;

@@ -129,6 +129,10 @@ async fn bodies_are_checked_and_the_field_is_named() -> anyhow::Result<()> {
             "max_tokens",
         ),
         (
+            json!({"model": "auto", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9, "max_completion_tokens": 4}),
+            "max_tokens",
+        ),
+        (
             json!({"model": "auto", "messages": [{"role": "user", "content": "x"}], "n": 0}),
             "n",
         ),
