@@ -250,35 +250,6 @@ async fn who_followed_four_failures_goes_on_alone() -> anyhow::Result<()> {
 #[tokio::test]
 async fn who_follows_a_slow_one_for_half_of_its_deadline_goes_on_alone() -> anyhow::Result<()> {
     let provider = Provider::start().await?;
-    let bundle = policy("test", &[("fake", &provider.endpoint())], EXACT)
-        .replace("[execute]", "[execute]\ndeadline-ms = 4000")?;
-    let options = GatewayOptions::serving(bundle, &[provider.authority()]);
-    let gateway = Gateway::start(options).await?;
-    let hangs = json!({"delays": {"headers-ms": 20_000}});
-    provider.script(&json!({"answers": [hangs]})).await?;
-    let client = gateway.client("demo")?;
-    let leader = {
-        let client = client.clone();
-        tokio::spawn(async move { client.chat(&says("x")).await })
-    };
-    provider.reaches("requests", 1).await?;
-    let began = std::time::Instant::now();
-    let reply = client.chat(&says("x")).await?;
-    let waited_ms = began.elapsed().as_millis();
-    assert_eq!(
-        (reply.status, cache_use(&reply)),
-        (200, "miss"),
-        "{}",
-        reply.text()
-    );
-    assert!((1_900..3_900).contains(&waited_ms), "{waited_ms} ms");
-    assert_eq!(leader.await??.status, 504);
-    Ok(())
-}
-
-#[tokio::test]
-async fn when_the_first_leaves_its_call_ends_and_who_waits_is_served() -> anyhow::Result<()> {
-    let provider = Provider::start().await?;
     let bundle = policy("test", &[("fake", &provider.endpoint())], EXACT).replace(
         "first-token-timeout-ms = 10000",
         "first-token-timeout-ms = 4000\ndeadline-ms = 4000",
