@@ -276,6 +276,35 @@ async fn who_follows_a_slow_one_for_half_of_its_deadline_goes_on_alone() -> anyh
     assert_eq!(leader.await??.status, 504);
     Ok(())
 }
+
+#[tokio::test]
+async fn when_the_first_leaves_its_call_ends_and_who_waits_is_served() -> anyhow::Result<()> {
+    let (provider, gateway) = serving(EXACT).await?;
+    let hangs = json!({"fault": {"kind": "stall", "after-chunks": 2}, "text": "never told whole"});
+    provider.script(&json!({"answers": [hangs]})).await?;
+    let client = gateway.client("demo")?;
+    let mut first = client.open_chat(&streams("x")).await?;
+    assert!(first.event().await?.is_some());
+    let follower = tokio::spawn(async move { client.chat(&streams("x")).await });
+    // The follower is there before the leader leaves: both are under way, one call is.
+    eventually("the follower waits", async || {
+        let under_way = gateway.metric("pointsman_in_flight_requests").await;
+        under_way.is_ok_and(|value| value.is_some_and(|value| value >= 2.0))
+    })
+    .await?;
+    assert_eq!(provider.total("requests").await?, 1);
+    drop(first);
+    let reply = follower.await??;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.text().trim_end().ends_with("data: [DONE]"));
+    provider.reaches("requests", 2).await?;
+    provider.reaches("client_gone", 1).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_are_kept_within_size_and_time() -> anyhow::Result<()> {
+    let bounds = format!("{EXACT}ttl-s = 1\nentry-bytes-max = 2048\n");
     let (provider, gateway) = serving(&bounds).await?;
     let client = gateway.client("demo")?;
     let long = json!({"default": {"deltas": ["word ".repeat(1000)]}});
