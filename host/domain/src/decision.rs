@@ -89,7 +89,8 @@ pub struct Opened {
     /// The budget windows that it was set aside in: `tenant/demo/month/2026-11`, `key/key-1/day/2026-11-24`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<String>,
-    /// How long each phase took, in the order in which they ran, up to this record.
+    /// How long each phase took, in the order in which they ran, up to this record. Those that took less than a
+    /// microsecond are told of traced requests alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
 }
@@ -194,7 +195,7 @@ pub struct Closed {
     /// What the cache had to do with it; none where the policy keeps no answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheUse>,
-    /// The phases after `opened`.
+    /// The phases after `opened`, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
 }

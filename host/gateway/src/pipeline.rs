@@ -103,8 +103,8 @@ async fn serve(worker: &Worker, exchange: &mut Exchange, parts: &Parts, body: In
         Ok(_) | Err(Stop::Gone) => None,
     };
     exchange.account().await;
-    exchange.record(outcome, error.as_ref());
-    exchange.keep(outcome);
+    let is_recorded = exchange.record(outcome, error.as_ref());
+    exchange.keep(outcome, is_recorded);
     let deadline_ms = exchange.policy.as_ref();
     let deadline_ms = deadline_ms.map_or(0, |policy| policy.execute.deadline_ms);
     let is_read = {

@@ -132,7 +132,7 @@ impl Snapshot {
 
     fn put_key(&mut self, key: Arc<Key>, meters: &Meters) {
         let scope = ScopeId::Key {
-            id: key.id.clone(),
+            id: self.first_of(&key).to_owned(),
             tenant: key.tenant.clone(),
         };
         let live = KeyLive {
@@ -141,6 +141,18 @@ impl Snapshot {
             key: Arc::clone(&key),
         };
         self.keys.insert(key.hash.clone(), Arc::new(live));
+    }
+
+    /// The key that this one stems from by rotations: all of them count in its windows, so that rotating a key sets
+    /// nothing free.
+    fn first_of<'a>(&'a self, key: &'a Key) -> &'a str {
+        let mut first = key;
+        while let Some(before) = &first.replaces
+            && let Some(known) = self.state.keys.get(before)
+        {
+            first = known;
+        }
+        &first.id
     }
 
     /// The policy of a caller's tenant, or what an operator must do.

@@ -175,4 +175,38 @@ mod tests {
         let orphan = check(|key| key.tenant = "gone".into(), good);
         assert_eq!(orphan, Err(ErrorKind::InvalidKey));
     }
+
+    #[test]
+    fn a_rotated_key_counts_where_the_first_did() {
+        let key = |id: &str, replaces: Option<&str>| Key {
+            id: id.into(),
+            tenant: "demo".into(),
+            hash: hash_key(b"pepper", id),
+            scopes: default_scopes(),
+            limits: Limits::default(),
+            budgets: Vec::new(),
+            created_ms: 0,
+            expires_ms: None,
+            revoked_ms: None,
+            replaces: replaces.map(str::to_owned),
+        };
+        let mut state = State::default();
+        for key in [
+            key("k1", None),
+            key("k2", Some("k1")),
+            key("k3", Some("k2")),
+            key("other", None),
+        ] {
+            state.keys.insert(key.id.clone(), Arc::new(key));
+        }
+        let snapshot = Snapshot::of(state, &Meters::default());
+        let meter = |id: &str| {
+            let live = snapshot.keys.get(&hash_key(b"pepper", id));
+            Arc::clone(&live.expect("the key is known").meter)
+        };
+        for id in ["k2", "k3"] {
+            assert!(Arc::ptr_eq(&meter("k1"), &meter(id)), "{id}");
+        }
+        assert!(!Arc::ptr_eq(&meter("k1"), &meter("other")));
+    }
 }

@@ -58,22 +58,21 @@ pub(crate) struct Admission {
     pub(super) tenant: Arc<ScopeMeter>,
     pub(super) scopes: Scopes,
     pub(crate) rates: Rates,
-    instances: Claim,
+    /// None before the request is decided.
+    instances: Option<Claim>,
     _places: Vec<Place>,
 }
 
 impl Admission {
-    /// Lets a request through that may hold `instances` plugin instances at once, or says which limit it meets.
+    /// Lets a request through, or says which limit it meets.
     pub(crate) fn new(
         key: &Arc<ScopeMeter>,
         tenant: &Arc<ScopeMeter>,
         scopes: Scopes,
-        instances: u32,
     ) -> Result<Self, Refusal> {
         // What can be given back comes first: a rate cannot.
         let places = scopes.limits.of(key, tenant).map(ScopeMeter::enter);
         let places = places.collect::<Result<_, _>>()?;
-        let claim = tenant.claim(instances)?;
         let mut rates = Rates::default();
         for scope in scopes.limits.of(key, tenant) {
             rates.requests = least(rates.requests, scope.begin()?);
@@ -83,14 +82,22 @@ impl Admission {
             tenant: Arc::clone(tenant),
             scopes,
             rates,
-            instances: claim,
+            instances: None,
             _places: places,
         })
     }
 
-    /// From here on it holds so many plugin instances at most.
+    /// From here on it may hold so many plugin instances at once, or the tenant has too many already.
+    pub(crate) fn claim_instances(&mut self, count: u32) -> Result<(), Refusal> {
+        self.instances = Some(self.tenant.claim(count)?);
+        Ok(())
+    }
+
+    /// From here on it holds so many at most.
     pub(crate) fn keep_instances(&mut self, count: u32) {
-        self.instances.shrink_to(count);
+        if let Some(claim) = &mut self.instances {
+            claim.shrink_to(count);
+        }
     }
 }
 

@@ -48,7 +48,9 @@ fn day(picos: i128) -> Budget {
 
 impl Node {
     fn admit(&self, scopes: Scopes, instances: u32) -> Result<Admission, super::Refusal> {
-        Admission::new(&self.key, &self.tenant, scopes, instances)
+        let mut admission = Admission::new(&self.key, &self.tenant, scopes)?;
+        admission.claim_instances(instances)?;
+        Ok(admission)
     }
 
     fn reserve(&self, tokens: u64, picos: Option<i128>) -> Result<Reservation, super::Refusal> {

@@ -112,6 +112,7 @@ impl Exchange {
 
     /// Conversation, candidates and the view that plugins see: from here on the request is under decision.
     pub(super) fn select(&mut self, parts: &Parts) -> Result<(), GatewayError> {
+        self.claim_instances()?;
         let principal = self.principal.as_ref().expect("`authenticate` ran before");
         let chat = self.chat.take().expect("`parse` ran before");
         let caller = Caller {

@@ -136,14 +136,19 @@ impl Exchange {
                 Found::Follow(_) if followed == limits::LEADERS_MAX => break,
                 Found::Follow(follow) => {
                     followed += 1;
+                    // Who waits for another's answer runs nothing.
+                    self.give_up_instances();
                     let left = wait_ms.saturating_sub(self.now_ms());
                     let wait = tokio::time::timeout(Duration::from_millis(left), follow.ended());
                     let waited = or_gone(&mut self.reply, pin!(wait)).await?;
                     self.keeping.waited_ms = self.now_ms() - began_ms;
                     match waited {
                         Ok(Some(kept)) => return self.tell(&kept, CacheUse::Coalesced).map(Some),
-                        Ok(None) => {}
-                        Err(_too_slow) => break,
+                        Ok(None) => self.claim_instances()?,
+                        Err(_too_slow) => {
+                            self.claim_instances()?;
+                            break;
+                        }
                     }
                 }
             }
@@ -182,8 +187,8 @@ impl Exchange {
         Ok(Outcome::Ok)
     }
 
-    /// Keeps the answer where it is whole, and lets go of those who wait for it in any case.
-    pub(super) fn keep(&mut self, outcome: Outcome) {
+    /// Keeps the answer where it is whole and recorded, and lets go of those who wait for it in any case.
+    pub(super) fn keep(&mut self, outcome: Outcome, is_recorded: bool) {
         let Keeping {
             tape,
             cache,
@@ -191,7 +196,7 @@ impl Exchange {
             is_complete,
             ..
         } = std::mem::take(&mut self.keeping);
-        let (Outcome::Ok, None, Some(tape)) = (outcome, &self.cut, tape) else {
+        let (Outcome::Ok, true, None, Some(tape)) = (outcome, is_recorded, &self.cut, tape) else {
             return;
         };
         let content_type = if self.streaming {

@@ -233,7 +233,7 @@ impl Exchange {
             plan: None,
             reserved_pico_usd: None,
             budgets: self.windows(),
-            phases: self.timeline.take(),
+            phases: self.timeline.take(self.observed.is_sampled()),
         };
         if let Some(decided) = &mut self.decided {
             opened.conversation.clone_from(&decided.conversation);
@@ -256,8 +256,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// Writes `closed` (and `opened`, where a phase before `reserve` refused).
-    pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) {
+    /// Writes `closed` (and `opened`, where a phase before `reserve` refused); whether it is written.
+    pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) -> bool {
         self.timeline.enter(Phase::Record);
         let (later_steps, cost) = match &mut self.decided {
             Some(decided) => (
@@ -288,18 +288,20 @@ impl Exchange {
             .as_ref()
             .map(|principal| principal.tenant.to_string())
         else {
-            return self.observe_unrecorded(outcome, error);
+            self.observe_unrecorded(outcome, error);
+            return false;
         };
         // The log's last room belongs to the requests that it admitted.
         let is_shut_out = error.is_some_and(|error| error.kind == ErrorKind::AuditUnavailable);
         if self.policy.is_none() || (is_shut_out && !self.opened) {
-            return self.observe_unrecorded(outcome, error);
+            self.observe_unrecorded(outcome, error);
+            return false;
         }
         if let Err(error) = self.open_record() {
             tracing::error!(error = %error, "decision could not be opened");
-            return;
+            return false;
         }
-        let phases = self.timeline.take();
+        let phases = self.timeline.take(self.observed.is_sampled());
         let used = self.used_tokens();
         let charged = self.charge(&cost);
         let closed = Closed {
@@ -343,17 +345,23 @@ impl Exchange {
         self.worker.metrics.closed(&closed);
         let record = Record::Closed(Box::new(closed));
         let reservation = self.reservation.take();
-        match (self.worker.append(&record), reservation) {
-            (Ok(()), Some(reservation)) => reservation.settle(charged, used),
-            (Ok(()), None) => {}
-            // Dropped unsettled, the reservation is charged whole, as the next start will find it.
-            (Err(append), _) => {
-                tracing::error!(error = %append, "decision could not be closed");
+        let is_written = match self.worker.append(&record) {
+            Ok(()) => {
+                if let Some(reservation) = reservation {
+                    reservation.settle(charged, used);
+                }
+                true
             }
-        }
+            // Dropped unsettled, the reservation is charged whole, as the next start will find it.
+            Err(append) => {
+                tracing::error!(error = %append, "decision could not be closed");
+                false
+            }
+        };
         if let Record::Closed(closed) = record {
             self.observe(closed, error);
         }
+        is_written
     }
 
     /// Sends what waited for the record, or the error.

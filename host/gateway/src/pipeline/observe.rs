@@ -37,7 +37,7 @@ impl Observed {
         }
     }
 
-    fn is_sampled(&self) -> bool {
+    pub(super) fn is_sampled(&self) -> bool {
         self.tag.trace().is_sampled()
     }
 

@@ -13,14 +13,29 @@ use crate::meters::{Admission, Left, Refusal, Reservation, Wanted};
 use crate::snapshot::PolicyLive;
 
 impl Exchange {
-    /// Rate, concurrency and plugin instances of key and tenant.
+    /// Rate and concurrency of key and tenant.
     pub(super) fn admit(&mut self) -> Result<(), GatewayError> {
         let policy = self.policy();
         let principal = self.principal.as_ref().expect("`authenticate` ran before");
         let (key, tenant) = (&principal.key_meter, &principal.tenant_meter);
-        let admitted = Admission::new(key, tenant, policy.scopes, instances(&policy));
+        let admitted = Admission::new(key, tenant, policy.scopes);
         self.admission = Some(admitted.map_err(|refusal| self.refused_by(refusal))?);
         Ok(())
+    }
+
+    /// Plugin instances of the tenant's share, once there is something to decide: who sends a body slowly holds none.
+    pub(super) fn claim_instances(&mut self) -> Result<(), GatewayError> {
+        let count = instances(&self.policy());
+        let admission = self.admission.as_mut().expect("`gate` ran before");
+        let claimed = admission.claim_instances(count);
+        claimed.map_err(|refusal| self.refused_by(refusal))
+    }
+
+    /// Until it is decided further.
+    pub(super) fn give_up_instances(&mut self) {
+        if let Some(admission) = &mut self.admission {
+            admission.keep_instances(0);
+        }
     }
 
     /// Tokens and money of the worst case; from here on only response guards hold instances.
