@@ -152,11 +152,16 @@ pub struct Rows(pub Vec<Row>);
 
 impl Rows {
     /// Starts the provider alone, nginx, and the gateway under the policies that are `wanted` by name (`plain`, `fresh`,
-    /// `pooled`); `other`: another build, under the plain policy. Inside a `LocalSet`.
+    /// `pooled`); `program`: the build of it, where it is not the one beside this program; `other`: a second build, under
+    /// the plain policy. Inside a `LocalSet`.
     ///
     /// # Errors
     /// Where one does not start.
-    pub async fn start(wanted: &[String], other: Option<&Path>) -> anyhow::Result<Self> {
+    pub async fn start(
+        wanted: &[String],
+        program: Option<&Path>,
+        other: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let mut rows = Self(Vec::new());
         let (provider, at) = provider().await?;
         rows.push("direct", at, provider, Server::None);
@@ -170,7 +175,7 @@ impl Rows {
             ("pooled", Policy::Pooled),
         ] {
             if wanted.iter().any(|wanted| wanted == name) {
-                rows.gateway(name, policy, None).await?;
+                rows.gateway(name, policy, program).await?;
             }
         }
         if let Some(other) = other {

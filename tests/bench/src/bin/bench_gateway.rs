@@ -34,7 +34,10 @@ struct Arguments {
     /// Kinds of load
     #[arg(long, value_delimiter = ',', default_value = "whole,rate,paced,flood")]
     loads: Vec<String>,
-    /// Another build of pointsman, measured beside this one under the plain policy
+    /// The build of pointsman to measure: target/release/pointsman, … [default: the dev build]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// A second build of pointsman, measured beside it under the plain policy
     #[arg(long, value_name = "FILE")]
     other: Option<PathBuf>,
     /// Taken like by every measurement; this one looks at no data
@@ -67,7 +70,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         whole: WHOLE.replace(MODEL.0, MODEL.1).into(),
         stream: STREAM.replace(MODEL.0, MODEL.1).into(),
     };
-    let mut rows = Rows::start(&arguments.rows, arguments.other.as_deref()).await?;
+    let builds = (arguments.program.as_deref(), arguments.other.as_deref());
+    let mut rows = Rows::start(&arguments.rows, builds.0, builds.1).await?;
     for row in &mut rows.0 {
         row.restart(STARTS, &bodies.whole).await?;
     }
@@ -98,7 +102,10 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "others-busy-cores": to(others_s.max(0.0) / wall_s, 100.0),
         "stolen-cores": to((after.stolen_s - machine.stolen_s) / wall_s, 100.0),
         "rounds": arguments.rounds, "seconds": arguments.seconds,
-        "profile": "dev: optimised, with the debug assertions of our own crates",
+        "build": match &arguments.program {
+            Some(program) => program.display().to_string(),
+            None => "dev: optimised, with the debug assertions of our own crates".to_owned(),
+        },
         "pointsman": env!("CARGO_PKG_VERSION"), "nginx": nginx,
         "figure": "median of the rounds' ratios to, or differences from, the same round of nginx",
     });
