@@ -72,6 +72,14 @@ const MEASURES: &[Measure] = &[
     },
     Measure {
         kind: Kind::Bench,
+        name: "routing",
+        about: "what the learned router is worth, on known topics and on new ones, next to a draw and subject means",
+        package: "pointsman-bench",
+        model: false,
+        example: None,
+    },
+    Measure {
+        kind: Kind::Bench,
         name: "gateway",
         about: "the request path beside nginx: CPU, latency, streams, memory, start",
         package: "pointsman-bench",

@@ -14,6 +14,7 @@ mod policy;
 mod state;
 pub(crate) mod story;
 mod tenants;
+mod train;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -175,6 +176,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Train the models of learned plugins from labelled rows
+    #[command(subcommand)]
+    Train(train::TrainCommand),
     /// Print completions for a shell
     #[command(
         after_help = "Examples:\n  pointsman completions bash > ~/.local/share/bash-completion/completions/pointsman\n  pointsman completions zsh > ~/.zfunc/_pointsman\n  pointsman completions fish > ~/.config/fish/completions/pointsman.fish"
@@ -214,6 +218,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup { file, json } => state::backup(&place, &file, json),
         Command::Restore { file, state, json } => state::restore(&file, &state, json),
         Command::Doctor { json } => doctor::run(&place, json),
+        Command::Train(command) => train::run(command),
         Command::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "pointsman", &mut out);

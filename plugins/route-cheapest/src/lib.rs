@@ -4,17 +4,11 @@
 //! not tried, and where none can the plugin abstains and says why. Refuses to know: what the request says.
 #![forbid(unsafe_code)]
 
-mod candidate;
-mod need;
+use std::cmp::Ordering;
 
-use pointsman_sdk::{Attempt, Plan, Plugin, PluginError, Pool, Reason, Router, View};
+use pointsman_route::{Candidate, EXPECTED_OUTPUT_TOKENS, Fit, Misfit, Need, Reads, Terms, plan};
+use pointsman_sdk::{Plan, Plugin, PluginError, Pool, Reason, Router, View};
 use serde::Deserialize;
-
-use candidate::{Candidate, Misfits};
-use need::Need;
-
-/// Attempts of one plan; the gateway takes no more.
-const ATTEMPTS_MAX: usize = 16;
 
 /// What the operator writes.
 #[derive(Debug, Deserialize)]
@@ -34,7 +28,7 @@ pub struct Config {
 }
 
 const fn expected_output_tokens() -> u32 {
-    512
+    EXPECTED_OUTPUT_TOKENS
 }
 
 /// What becomes of targets without a price.
@@ -51,7 +45,9 @@ pub enum Unpriced {
 /// The configured router.
 #[derive(Debug)]
 pub struct RouteCheapest {
-    config: Config,
+    terms: Terms,
+    quality_min: Option<f64>,
+    unpriced: Unpriced,
 }
 
 impl Plugin for RouteCheapest {
@@ -59,54 +55,67 @@ impl Plugin for RouteCheapest {
     const CONFIG_SCHEMA: &'static str = include_str!("../config.schema.json");
 
     fn configure(config: Config) -> Result<Self, String> {
-        if config.expected_output_tokens == 0 {
-            return Err("expected-output-tokens: must be above 0".to_owned());
-        }
-        if config.require.iter().any(String::is_empty) {
-            return Err("require: a capability has a name".to_owned());
-        }
-        Ok(Self { config })
+        Ok(Self {
+            terms: Terms::new(config.expected_output_tokens, config.require)?,
+            quality_min: config.quality_min,
+            unpriced: config.unpriced,
+        })
     }
 }
 
 impl Router for RouteCheapest {
-    fn route(&self, request: &dyn View, candidates: &dyn Pool) -> Result<Plan, PluginError> {
-        let mut need = Need::of(request, &self.config);
-        let all = Candidate::read(candidates, &self.config, &need);
-        need.add_vision(request, &all);
-        let mut misfits = Misfits::default();
-        let mut fitting: Vec<Candidate> = all
-            .into_iter()
-            .filter(|candidate| misfits.fits(candidate, &need, &self.config))
-            .collect();
-        // Stable: of equals the one that the policy names first.
-        fitting.sort_by(|one, other| one.order(other, &need));
-        if fitting
-            .windows(2)
-            .any(|two| two[0].order(&two[1], &need).is_eq())
-        {
-            Candidate::read_ttft(candidates, &mut fitting);
-            fitting.sort_by(|one, other| one.order(other, &need));
-        }
-        let Some(first) = fitting.first() else {
-            return Ok(Plan::abstain("nothing-fits", misfits.to_string()));
+    fn route(&self, request: &dyn View, pool: &dyn Pool) -> Result<Plan, PluginError> {
+        let reads = Reads {
+            prices: true,
+            quality: self.quality_min.is_some(),
         };
-        let mut reason = Reason::new(code(first), misfits.to_string());
+        let mut fit = Fit::of(request, pool, &self.terms, reads);
+        if let Some(least) = self.quality_min {
+            fit.keep(Misfit::Quality, |candidate| {
+                candidate.quality.is_some_and(|quality| quality >= least)
+            });
+        }
+        if self.unpriced == Unpriced::Skip {
+            fit.keep(Misfit::Price, |candidate| candidate.price.is_some());
+        }
+        let Fit {
+            need, candidates, ..
+        } = &mut fit;
+        // Stable: of equals the one that the policy names first.
+        candidates.sort_by(|one, other| order(one, other, need));
+        let ties = |two: &[Candidate]| order(&two[0], &two[1], need).is_eq();
+        if candidates.windows(2).any(ties) {
+            // How quick they are is asked only where it breaks a tie.
+            let ttft = pool.numbers("ttft-p50-ms");
+            let known = |candidate: &Candidate| {
+                let ttft = ttft.get(candidate.row).copied().flatten();
+                ttft.unwrap_or(f64::INFINITY)
+            };
+            candidates.sort_by(|one, other| {
+                order(one, other, need).then_with(|| known(one).total_cmp(&known(other)))
+            });
+        }
+        let Some(first) = fit.candidates.first() else {
+            return Ok(fit.abstain());
+        };
+        let mut reason = Reason::new(code(first), fit.misfits.to_string());
         // More than nine million dollars is no figure worth stating.
-        let cost = first.cost(&need).and_then(|cost| i64::try_from(cost).ok());
+        let cost = first
+            .cost(&fit.need)
+            .and_then(|cost| i64::try_from(cost).ok());
         if let Some(cost) = cost {
             reason = reason.with("expected-cost-pico-usd", cost);
         }
-        Ok(Plan {
-            attempts: fitting
-                .into_iter()
-                .take(ATTEMPTS_MAX)
-                .map(|candidate| Attempt::new(candidate.name))
-                .collect(),
+        Ok(plan(
+            fit.candidates.into_iter().map(|candidate| candidate.name),
             reason,
-            attributes: Vec::new(),
-        })
+        ))
     }
+}
+
+/// Healthy before ill, priced before unpriced, cheap before dear.
+fn order(one: &Candidate, other: &Candidate, need: &Need) -> Ordering {
+    one.by_health(other).then_with(|| one.by_cost(other, need))
 }
 
 /// What the first target of the plan is.

@@ -49,6 +49,7 @@ const ROOMS: &[Room] = &[
             "host/telemetry",
             "host/control",
             "sdk/build",
+            "sdk/learn",
         ],
     ),
     room("engine/gguf", &[]),
@@ -61,10 +62,12 @@ const ROOMS: &[Room] = &[
     room("engine/server", &["engine/model"]),
     room("sdk/rust", &[]),
     room("sdk/build", &[]),
+    room("sdk/route", &["sdk/rust"]),
+    room("sdk/learn", &[]),
     room("xtask", &["sdk/build"]),
 ];
 
-const PLUGIN: Room = room("plugins/*", &["sdk/rust"]);
+const PLUGIN: Room = room("plugins/*", &["sdk/rust", "sdk/route", "sdk/learn"]);
 
 /// A third-party crate that lives in few rooms.
 #[derive(Debug)]

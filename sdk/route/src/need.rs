@@ -2,16 +2,51 @@
 
 use pointsman_sdk::View;
 
-use crate::Config;
+use crate::EXPECTED_OUTPUT_TOKENS;
 use crate::candidate::Candidate;
 
 /// Messages and parts that are looked at for pictures, newest first. Every look is a recorded host call; a request with
 /// more of them is taken to need vision, which can only cost money.
 const LOOKS_MAX: u32 = 4096;
 
+/// What the operator says of every request.
+#[derive(Debug)]
+pub struct Terms {
+    expected_output_tokens: u32,
+    require: Vec<String>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            expected_output_tokens: EXPECTED_OUTPUT_TOKENS,
+            require: Vec::new(),
+        }
+    }
+}
+
+impl Terms {
+    /// How long an answer is reckoned to be, and capabilities that a target needs whatever the request is.
+    ///
+    /// # Errors
+    /// The key that is wrong and why.
+    pub fn new(expected_output_tokens: u32, require: Vec<String>) -> Result<Self, String> {
+        if expected_output_tokens == 0 {
+            return Err("expected-output-tokens: must be above 0".to_owned());
+        }
+        if require.iter().any(String::is_empty) {
+            return Err("require: a capability has a name".to_owned());
+        }
+        Ok(Self {
+            expected_output_tokens,
+            require,
+        })
+    }
+}
+
 /// What a request needs.
 #[derive(Debug)]
-pub(crate) struct Need {
+pub struct Need {
     pub(crate) capabilities: Vec<String>,
     /// Input tokens, as the gateway estimates them.
     pub(crate) input_tokens: i64,
@@ -25,15 +60,15 @@ pub(crate) struct Need {
 
 impl Need {
     /// All but whether there are pictures.
-    pub(crate) fn of(request: &dyn View, config: &Config) -> Self {
-        let expected = i64::from(config.expected_output_tokens);
+    pub(crate) fn of(request: &dyn View, terms: &Terms) -> Self {
+        let expected = i64::from(terms.expected_output_tokens);
         let asked = request
             .integer("max-output-tokens")
             .filter(|asked| *asked > 0);
         let choices = request.integer("n").unwrap_or(1).max(1);
         let reckoned = asked.map_or(expected, |asked| asked.min(expected));
         Self {
-            capabilities: capabilities(request, config),
+            capabilities: capabilities(request, terms),
             input_tokens: input_tokens(request),
             output_tokens: i128::from(choices) * i128::from(reckoned),
             room_tokens: asked.unwrap_or(expected),
@@ -51,8 +86,8 @@ impl Need {
     }
 }
 
-fn capabilities(request: &dyn View, config: &Config) -> Vec<String> {
-    let mut needed = config.require.clone();
+fn capabilities(request: &dyn View, terms: &Terms) -> Vec<String> {
+    let mut needed = terms.require.clone();
     let mut need = |capability: &str, needs: bool| {
         if needs && !needed.iter().any(|known| known == capability) {
             needed.push(capability.to_owned());
