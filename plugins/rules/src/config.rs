@@ -60,6 +60,7 @@ pub(crate) struct Then {
     pub(crate) allow: Option<bool>,
     pub(crate) label: BTreeMap<String, Json>,
     pub(crate) set: Option<Set>,
+    pub(crate) route: Option<Vec<String>>,
 }
 
 /// A refusal.

@@ -1,6 +1,6 @@
-//! CEL conditions that allow, deny, label or set parameters.
+//! CEL conditions that allow, deny, label, route or set parameters.
 //!
-//! Rules are asked in order. `allow` and `deny` end it; `label` and `set` go on. Every rule sees the request as it was
+//! Rules are asked in order. `allow`, `deny` and `route` end it; `label` and `set` go on. Every rule sees the request as it was
 //! before the step. A rule whose condition has no answer (a label that is not there, types that do not fit) denies if
 //! it is a deny rule, else it is skipped; either way label `rules.errors` names it.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ mod condition;
 mod config;
 mod facts;
 mod names;
+mod route;
 mod rule;
 
 use std::sync::Arc;
@@ -202,6 +203,9 @@ fn put(labels: &mut Vec<Label>, label: Label) {
 
 impl RequestGuard for Rules {
     fn check(&self, request: &dyn View) -> Result<Checked, PluginError> {
+        if let Some(rule) = self.rules.iter().find(|rule| !rule.route.is_empty()) {
+            return Err(misplaced(rule, "routes", "route"));
+        }
         let decision = self.decide(request);
         let verdict = match decision.denied {
             Some(reason) => Verdict::Deny(reason),
@@ -216,20 +220,39 @@ impl RequestGuard for Rules {
 
 impl Classifier for Rules {
     fn classify(&self, request: &dyn View) -> Result<Vec<Label>, PluginError> {
-        // A refusal that is lost without a word is worse than a step that fails on every request.
+        self.guards_nothing()?;
+        if let Some(rule) = self.rules.iter().find(|rule| !rule.route.is_empty()) {
+            return Err(misplaced(rule, "routes", "route"));
+        }
+        Ok(self.decide(request).labels)
+    }
+}
+
+impl Rules {
+    /// A refusal that is lost without a word is worse than a step that fails on every request.
+    fn guards_nothing(&self) -> Result<(), PluginError> {
         if let Some(rule) = self.rules.iter().find(|rule| rule.guards()) {
-            return Err(PluginError::Internal(format!(
-                "rule `{}` denies or sets parameters, which only a step of phase guard-request can",
-                rule.name
-            )));
+            return Err(misplaced(
+                rule,
+                "denies or sets parameters",
+                "guard-request",
+            ));
         }
         if self.default == Fallback::Deny {
             return Err(PluginError::Internal(
                 "`default = \"deny\"` needs a step of phase guard-request".to_owned(),
             ));
         }
-        Ok(self.decide(request).labels)
+        Ok(())
     }
+}
+
+/// A rule in a step of a phase that cannot do what it says.
+fn misplaced(rule: &Rule, does: &str, phase: &str) -> PluginError {
+    PluginError::Internal(format!(
+        "rule `{}` {does}, which only a step of phase {phase} can",
+        rule.name
+    ))
 }
 
 /// The settings of all rules that held as edits: of one parameter the last one, of system texts all in order.
@@ -265,7 +288,7 @@ fn edits(settings: &[&Settings], request: &dyn View) -> Vec<Edit> {
     edits
 }
 
-pointsman_sdk::export_plugin!(Rules: request_guard, classifier);
+pointsman_sdk::export_plugin!(Rules: request_guard, classifier, router);
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,8 @@ pub(crate) struct Rule {
     pub(crate) condition: Condition,
     pub(crate) labels: Vec<Label>,
     pub(crate) settings: Option<Settings>,
+    /// Targets in the order of trying.
+    pub(crate) route: Vec<String>,
     pub(crate) end: End,
     pub(crate) on_error: OnError,
 }
@@ -77,9 +79,17 @@ impl Rule {
             .map(|(key, json)| label(key, json))
             .collect::<Result<Vec<_>, _>>()?;
         let settings = then.set.map(settings).transpose()?;
-        if labels.is_empty() && settings.is_none() && matches!(end, End::GoOn) {
-            return Err("then: does nothing; write deny, allow, label or set".to_owned());
-        }
+        let nothing_else = labels.is_empty() && settings.is_none() && matches!(end, End::GoOn);
+        let route = match then.route {
+            Some(_) if !nothing_else => {
+                return Err("then: `route` stands alone".to_owned());
+            }
+            Some(targets) => route(targets)?,
+            None if nothing_else => {
+                return Err("then: does nothing; write deny, allow, label, set or route".to_owned());
+            }
+            None => Vec::new(),
+        };
         // A guard that cannot tell does not let through.
         let careful = match end {
             End::Deny(_) => OnError::Deny,
@@ -90,6 +100,7 @@ impl Rule {
             condition,
             labels,
             settings,
+            route,
             end,
             on_error: config.on_error.unwrap_or(careful),
         })
@@ -101,6 +112,18 @@ impl Rule {
             || matches!(self.end, End::Deny(_))
             || matches!(self.on_error, OnError::Deny)
     }
+}
+
+fn route(targets: Vec<String>) -> Result<Vec<String>, String> {
+    if targets.is_empty() || targets.len() > LIST_MAX {
+        return Err(format!("then.route: name 1 to {LIST_MAX} targets"));
+    }
+    for (index, target) in targets.iter().enumerate() {
+        if targets[..index].contains(target) {
+            return Err(format!("then.route: `{target}` is named twice"));
+        }
+    }
+    Ok(targets)
 }
 
 fn reason(deny: Deny) -> Result<Reason, String> {

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 
-use pointsman_sdk::testing::{FakeView, Suite, configured, try_configured};
+use pointsman_sdk::testing::{FakePool, FakeView, Suite, configured, try_configured};
 use pointsman_sdk::{
-    Classifier as _, Label, PluginError, RequestGuard as _, Segment, Value, Verdict, View,
+    Classifier as _, Label, PluginError, RequestGuard as _, Router as _, Segment, Value, Verdict,
+    View,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -40,6 +41,72 @@ fn a_classifier_cannot_lose_a_refusal() {
     ] {
         let rules = configured::<Rules>(&config);
         let answer = rules.classify(&FakeView::user("x"));
+        assert!(matches!(answer, Err(PluginError::Internal(_))), "{config}");
+    }
+}
+
+#[test]
+fn a_router_takes_the_first_rule_whose_targets_can_do_it() {
+    let rules = configured::<Rules>(&json!({"rules": [
+        {"when": "request.budget_left_pico_usd < 1000000", "then": {"route": ["cheap"]}},
+        {"when": "labels.task == 'code'", "then": {"route": ["gone"]}},
+        {"name": "code", "when": "labels.task == 'code'", "then": {"route": ["ill", "coder"]}},
+        {"when": "tenant == 'guest'", "then": {"allow": true}},
+        {"when": "true", "then": {"route": ["cheap", "coder"]}},
+    ]}));
+    let ill = [("healthy".to_owned(), Value::Flag(false))];
+    let pool = FakePool::default()
+        .with("cheap", [])
+        .with("coder", [])
+        .with("ill", ill);
+    let route = |request: FakeView| {
+        let plan = rules.route(&request, &pool).expect("a plan");
+        let targets: Vec<String> = plan.attempts.into_iter().map(|a| a.target).collect();
+        (targets.join(" "), plan.reason.code, plan.reason.detail)
+    };
+    let plan = |targets: &str, code: &str, detail: &str| {
+        (targets.to_owned(), code.to_owned(), detail.to_owned())
+    };
+    let request = || FakeView::user("x").with_label("task", "code");
+    assert_eq!(
+        route(request().with_field("budget-left-pico-usd", 999_999_i64)),
+        plan("cheap", "rule.1", "rule 1")
+    );
+    assert_eq!(route(request()), plan("coder ill", "rule.3", "code"));
+    assert_eq!(
+        route(FakeView::user("x")),
+        plan("cheap coder", "rule.5", "rule 5")
+    );
+    assert_eq!(
+        route(FakeView::user("x").with_field("tenant", "guest")),
+        plan(
+            "",
+            "no-rule",
+            "no rule names a target that can do it; 3 had no answer"
+        )
+    );
+}
+
+#[test]
+fn a_rule_in_a_phase_that_cannot_do_it_fails_on_every_request() {
+    let route = json!({"rules": [{"when": "false", "then": {"route": ["a"]}}]});
+    let rules = configured::<Rules>(&route);
+    assert!(matches!(
+        rules.check(&FakeView::user("x")),
+        Err(PluginError::Internal(_))
+    ));
+    assert!(matches!(
+        rules.classify(&FakeView::user("x")),
+        Err(PluginError::Internal(_))
+    ));
+    for config in [
+        json!({"rules": [{"when": "false", "then": {"deny": {"code": "no", "message": "no"}}}]}),
+        json!({"rules": [{"when": "false", "then": {"set": {"temperature": 0}}}]}),
+        json!({"rules": [{"when": "false", "then": {"label": {"a": 1}}}]}),
+        json!({"rules": [{"when": "true", "then": {"route": ["a"]}, "on-error": "deny"}]}),
+    ] {
+        let rules = configured::<Rules>(&config);
+        let answer = rules.route(&FakeView::user("x"), &FakePool::default().with("a", []));
         assert!(matches!(answer, Err(PluginError::Internal(_))), "{config}");
     }
 }
