@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::place::{binary, root};
 use crate::step::{say, step, tell};
-use crate::{DATA_DEFAULT, MeasureOptions, apt, build, model};
+use crate::{DATA_DEFAULT, MeasureOptions, apt, build, model, python};
 
 /// Which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,14 @@ const MEASURES: &[Measure] = &[
         model: false,
         example: None,
     },
+    Measure {
+        kind: Kind::Bench,
+        name: "guards",
+        about: "precision, recall and false positives of the guards on labelled texts, beside others",
+        package: "pointsman-bench",
+        model: false,
+        example: None,
+    },
 ];
 
 /// Programs that a measurement runs beside ours, each with its package.
@@ -146,6 +154,11 @@ fn prepare(measure: &Measure) -> anyhow::Result<()> {
     }
     if measure.model {
         model::fetch()?;
+    }
+    if measure.name == "guards" {
+        // The plugins' logic runs natively.
+        python::presidio();
+        return build::binaries(&[&program(measure)]);
     }
     build::plugins()?;
     build::guests()?;

@@ -5,5 +5,6 @@
 //! are raw quantiles. Refuses to know: which gateway it is.
 
 pub mod beside;
+pub mod guards;
 pub mod load;
 pub mod upstream;

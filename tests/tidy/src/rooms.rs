@@ -62,12 +62,16 @@ const ROOMS: &[Room] = &[
     room("engine/server", &["engine/model"]),
     room("sdk/rust", &[]),
     room("sdk/build", &[]),
+    room("sdk/guard", &["sdk/rust"]),
     room("sdk/route", &["sdk/rust"]),
     room("sdk/learn", &[]),
     room("xtask", &["sdk/build"]),
 ];
 
-const PLUGIN: Room = room("plugins/*", &["sdk/rust", "sdk/route", "sdk/learn"]);
+const PLUGIN: Room = room(
+    "plugins/*",
+    &["sdk/rust", "sdk/guard", "sdk/route", "sdk/learn"],
+);
 
 /// A third-party crate that lives in few rooms.
 #[derive(Debug)]
