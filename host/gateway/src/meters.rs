@@ -2,9 +2,10 @@
 //!
 //! Promises: the same id has the same counters for as long as anything counts against it; other limits and budgets
 //! take effect at once for every request that has not passed them yet; what one scope takes never waits for another
-//! scope. Refuses to know HTTP, plugins and the decision log: balances come in as sums and go out as views.
+//! scope. Refuses to know HTTP, what plugins do, and the decision log: balances come in as sums and go out as views.
 
 mod admission;
+mod counts;
 mod refusal;
 mod reservation;
 mod scope;

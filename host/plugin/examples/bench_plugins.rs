@@ -177,6 +177,7 @@ async fn bench(runtime: &Runtime, case: &Case, count: u32) -> Result<Json, Failu
         request_id: RequestId("bench".to_owned()),
         now_ms: 0,
         prices: None,
+        tenant: None,
     };
     let mut line = json!({ "plugin": plugin.info().name, "role": case.role, "calls": count });
     let fresh = step(Instances::Fresh)?;

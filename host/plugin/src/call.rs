@@ -11,6 +11,59 @@ use crate::fault::StepFailure;
 /// Rates by target name: what the `prices` import answers from.
 pub type PriceBook = HashMap<String, Vec<Rate>>;
 
+/// What the `counters` import counts, for each tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Requests that began; the one that asks is among them.
+    Requests,
+    /// Requests that ended in a refusal: a guard's, a limit's or a budget's.
+    Denials,
+    /// Answers that a response guard ended early.
+    Cuts,
+    /// Requests that ended in an error.
+    Errors,
+    /// Tokens of requests that ended, in and out.
+    Tokens,
+}
+
+impl Counted {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Requests,
+        Self::Denials,
+        Self::Cuts,
+        Self::Errors,
+        Self::Tokens,
+    ];
+
+    /// What plugins call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Denials => "denials",
+            Self::Cuts => "cuts",
+            Self::Errors => "errors",
+            Self::Tokens => "tokens",
+        }
+    }
+
+    /// By its name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == name)
+    }
+}
+
+/// Whose request a call is for.
+pub trait Tenant: std::fmt::Debug + Send + Sync {
+    /// Its id.
+    fn id(&self) -> &str;
+
+    /// How much there was in the last `window_s` seconds before `now_ms` (milliseconds since the epoch).
+    fn count(&self, counted: Counted, window_s: u32, now_ms: u64) -> u64;
+}
+
 /// The inputs of a call.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -22,6 +75,8 @@ pub struct Call {
     pub now_ms: u64,
     /// What the `prices` import answers from; none knows no price.
     pub prices: Option<Arc<PriceBook>>,
+    /// Whose request it is; none in rehearsals, where nothing has been counted yet.
+    pub tenant: Option<Arc<dyn Tenant>>,
 }
 
 /// What a call took.

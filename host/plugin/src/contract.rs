@@ -76,8 +76,10 @@ impl Import {
     #[must_use]
     pub const fn offered(self) -> bool {
         match self {
-            Self::Log | Self::Clock | Self::Random | Self::Data | Self::Prices => true,
-            Self::Counters | Self::Embedding | Self::Secrets => false,
+            Self::Log | Self::Clock | Self::Random | Self::Data | Self::Counters | Self::Prices => {
+                true
+            }
+            Self::Embedding | Self::Secrets => false,
         }
     }
 }

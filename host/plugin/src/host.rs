@@ -1,9 +1,12 @@
 //! The host's side of the contract: what guests may call. Every call is counted and recorded.
 
+use pointsman_domain::FaultKind;
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
+use crate::call::Counted;
 use crate::contract::Import;
+use crate::fault::Cause;
 use crate::generated::pointsman::plugin as wit;
 use crate::limits;
 use crate::record::Raw;
@@ -247,14 +250,33 @@ impl wit::prices::Host for State {
     }
 }
 
-// Not offered yet: activation refuses steps that declare them, so a call is always a fault of kind `import`.
-
 impl wit::counters::Host for State {
-    fn count(&mut self, _name: String, _window_seconds: u32) -> Result<u64> {
+    fn count(&mut self, name: String, window_seconds: u32) -> Result<u64> {
         self.enter_import(Import::Counters, "counters.count")?;
-        Ok(0)
+        self.recorder.fold(&name);
+        self.recorder.fold(&window_seconds);
+        // A number would be taken for a true one, so what is not counted is a fault and not zero.
+        let Some(counted) = Counted::by_name(&name) else {
+            let known = Counted::ALL.map(Counted::as_str).join(", ");
+            let detail = format!("asked for a count that is not kept; there are: {known}");
+            return Err(Cause::new(FaultKind::Import, detail).into());
+        };
+        if !(1..=limits::COUNT_WINDOW_S_MAX).contains(&window_seconds) {
+            let max = limits::COUNT_WINDOW_S_MAX;
+            let detail =
+                format!("asked for a count over {window_seconds} s; windows are of 1 to {max} s");
+            return Err(Cause::new(FaultKind::Import, detail).into());
+        }
+        let tenant = self.tenant.as_ref();
+        let count = tenant.map_or(0, |tenant| {
+            tenant.count(counted, window_seconds, self.now_ms)
+        });
+        self.recorder.answer(&count)?;
+        Ok(count)
     }
 }
+
+// Not offered yet: activation refuses steps that declare them, so a call is always a fault of kind `import`.
 
 impl wit::embedding::Host for State {
     fn vector(&mut self, _name: String) -> Result<Option<Vec<f32>>> {

@@ -30,7 +30,7 @@ mod step;
 mod ticker;
 mod wit;
 
-pub use call::{Call, CallStats, PriceBook, Ran};
+pub use call::{Call, CallStats, Counted, PriceBook, Ran, Tenant};
 pub use compile_cache::CacheError;
 pub use contract::{Import, WIT_VERSION};
 pub use fault::{PluginError, StepFailure};

@@ -55,6 +55,9 @@ pub(crate) const LOG_LINES_MAX: u32 = 64;
 /// Bytes of a log line; the rest is cut.
 pub(crate) const LOG_LINE_BYTES_MAX: usize = 4096;
 
+/// Seconds of the longest window of `counters`.
+pub(crate) const COUNT_WINDOW_S_MAX: u32 = 3_600;
+
 /// Bytes of a name, code, detail or other word in a result.
 pub(crate) const STRING_BYTES_MAX: usize = 4096;
 /// Bytes of a plugin's own error that are kept.

@@ -11,7 +11,7 @@ use pointsman_domain::{FaultKind, RequestView};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::call::{Call, PriceBook};
+use crate::call::{Call, PriceBook, Tenant};
 use crate::contract::{Import, Imports};
 use crate::fault::Cause;
 use crate::limits::{self, StepLimits};
@@ -151,6 +151,7 @@ pub(crate) struct State {
     pub(crate) view: Arc<RequestView>,
     pub(crate) pool: Arc<CandidatePool>,
     pub(crate) prices: Option<Arc<PriceBook>>,
+    pub(crate) tenant: Option<Arc<dyn Tenant>>,
     pub(crate) now_ms: u64,
     pub(crate) recorder: Recorder,
     pub(crate) memory: MemoryLimit,
@@ -179,6 +180,7 @@ impl State {
             view: Arc::default(),
             pool: Arc::default(),
             prices: None,
+            tenant: None,
             now_ms: 0,
             recorder: Recorder::new(),
             memory: MemoryLimit::new((allowance.limits.memory_mib as usize) << 20),
@@ -202,6 +204,7 @@ impl State {
         self.view = Arc::clone(&call.view);
         self.pool = pool.unwrap_or_default();
         self.prices.clone_from(&call.prices);
+        self.tenant.clone_from(&call.tenant);
         self.now_ms = call.now_ms;
         self.request_id.clone_from(&call.request_id.0);
         self.random.seed = None;
@@ -217,6 +220,7 @@ impl State {
         self.view = Arc::default();
         self.pool = Arc::default();
         self.prices = None;
+        self.tenant = None;
         self.request_id.clear();
     }
 

@@ -5,6 +5,7 @@
 
 pub mod attempts;
 pub mod budget;
+pub mod counts;
 pub mod health;
 pub mod rate;
 pub mod window;

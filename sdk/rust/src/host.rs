@@ -41,7 +41,8 @@ pub fn data(name: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A sliding count of the tenant: `requests`, `denials` (import `counters`).
+/// A sliding count of the tenant over the last 1 to 3,600 seconds: `requests`, `denials`, `cuts`, `errors`, `tokens`;
+/// any other is a fault (import `counters`).
 #[must_use]
 pub fn count(name: &str, window_seconds: u32) -> u64 {
     import::counters::count(name, window_seconds)

@@ -16,6 +16,7 @@ use pointsman_traffic::budget::Ledger;
 use pointsman_traffic::rate::TokenBucket;
 use pointsman_traffic::window::Window;
 
+use super::counts::Counts;
 use super::refusal::Refusal;
 use super::{Now, ScopeId};
 
@@ -45,12 +46,13 @@ pub(super) struct Purse {
 
 /// The counters of one scope, shared by all that hold it.
 pub(crate) struct ScopeMeter {
-    id: ScopeId,
+    pub(super) id: ScopeId,
     settings: ArcSwap<Settings>,
     concurrent: AtomicU32,
     instances: AtomicU32,
     instances_max: u32,
     purse: Mutex<Purse>,
+    pub(super) counts: Counts,
 }
 
 impl std::fmt::Debug for ScopeMeter {
@@ -86,6 +88,7 @@ impl ScopeMeter {
                 bucket: None,
                 ledger,
             }),
+            counts: Counts::default(),
         }
     }
 

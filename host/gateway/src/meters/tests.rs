@@ -291,3 +291,19 @@ fn scopes_that_nobody_holds_are_forgotten_unless_money_counts() {
     let kept = node.meters.balances();
     assert!(kept.iter().any(|balance| balance.tenant == "t0"));
 }
+
+#[test]
+fn what_a_tenant_did_is_counted_for_its_plugins() {
+    use pointsman_domain::decision::Outcome;
+    use pointsman_plugin::{Counted, Tenant as _};
+    let node = node(Limits::default(), &[]);
+    let at = epoch_ms();
+    for outcome in [Outcome::Ok, Outcome::Denied, Outcome::Denied, Outcome::Cut] {
+        node.tenant.began(at);
+        node.tenant.ended(outcome, 5, at);
+    }
+    let counts = Counted::ALL.map(|counted| node.tenant.count(counted, 60, at));
+    assert_eq!(counts, [4, 2, 1, 0, 20]);
+    assert_eq!(node.tenant.count(Counted::Requests, 60, at + 61_000), 0);
+    assert_eq!(node.key.count(Counted::Requests, 60, at), 0);
+}

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use pointsman_domain::{Digest, ErrorKind, GatewayError};
+use pointsman_plugin::Tenant;
 use pointsman_wire::openai::{ChatRequest, ParseLimits};
 use sha2::{Digest as _, Sha256};
 
@@ -121,7 +122,9 @@ impl Exchange {
             endpoint: &self.endpoint,
             headers: &parts.headers,
             pepper: &self.worker.pepper,
+            counts: Some(Arc::clone(&principal.tenant_meter) as Arc<dyn Tenant>),
         };
+        principal.tenant_meter.began(self.at_ms);
         let mut decided =
             Deliberation::select(self.id.clone(), self.at_ms, self.policy(), chat, &caller)?;
         if let Some(left) = self.money_left() {

@@ -11,7 +11,7 @@ use pointsman_domain::decision::StepRecord;
 use pointsman_domain::plan::Plan;
 use pointsman_domain::usage::{CostLine, Usage};
 use pointsman_domain::{ErrorKind, GatewayError, Picos, RequestId, RequestView};
-use pointsman_plugin::Call;
+use pointsman_plugin::{Call, Tenant};
 use pointsman_wire::openai::ChatRequest;
 use sha2::Sha256;
 
@@ -38,6 +38,8 @@ pub(super) struct Caller<'a> {
     pub(super) headers: &'a HeaderMap,
     /// Keys conversation ids, so that they hold no content and no caller's id.
     pub(super) pepper: &'a [u8],
+    /// What its plugins may ask of its tenant; none in rehearsals.
+    pub(super) counts: Option<Arc<dyn Tenant>>,
 }
 
 /// What a request may come to, beside its cost.
@@ -63,6 +65,7 @@ pub(super) struct Deliberation {
     pub(super) id: RequestId,
     /// Milliseconds since the epoch: what plugins see as now.
     pub(super) at_ms: u64,
+    tenant: Option<Arc<dyn Tenant>>,
     pub(super) policy: Arc<PolicyLive>,
     /// The request as it stands after the edits so far.
     pub(super) chat: ChatRequest,
@@ -119,6 +122,7 @@ impl Deliberation {
         Ok(Self {
             id,
             at_ms,
+            tenant: caller.counts.clone(),
             policy,
             chat,
             view: Arc::new(view),
@@ -143,6 +147,7 @@ impl Deliberation {
             request_id: self.id.clone(),
             now_ms: self.at_ms,
             prices: Some(Arc::clone(&self.policy.price_book)),
+            tenant: self.tenant.clone(),
         }
     }
 

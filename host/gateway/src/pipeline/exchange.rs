@@ -283,6 +283,10 @@ impl Exchange {
             status: self.status,
             code: error.map(|error| error.kind.code()),
         });
+        if let Some(known) = &self.principal {
+            let used = self.used_tokens();
+            known.tenant_meter.ended(outcome, used, epoch_ms());
+        }
         let Some(tenant) = self
             .principal
             .as_ref()

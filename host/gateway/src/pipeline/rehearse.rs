@@ -95,6 +95,7 @@ fn begin(policy: &Arc<PolicyLive>, case: &Case) -> Result<Deliberation, Begin> {
         endpoint: "/v1/chat/completions",
         headers: &headers,
         pepper: PEPPER,
+        counts: None,
     };
     let id = RequestId(format!("case-{}", case.line));
     let at_ms = case.inputs.now_ms.unwrap_or(AT_MS);

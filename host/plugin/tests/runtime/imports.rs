@@ -3,15 +3,27 @@
 use std::sync::Arc;
 
 use pointsman_domain::usage::Rate;
-use pointsman_domain::{Label, RequestId, Role, Value};
-use pointsman_plugin::{Call, CallStats, Instances, PriceBook, Runtime, Step, StepSpec};
-use serde_json::json;
+use pointsman_domain::{FaultKind, Label, RequestId, Role, Value};
+use pointsman_plugin::{
+    Call, CallStats, Counted, Instances, PriceBook, Runtime, Step, StepFailure, StepSpec, Tenant,
+};
+use serde_json::{Value as Json, json};
 
 use crate::support::{block_on, call, call_about, guest_imports, runtime, spec};
 
 fn step(runtime: &Runtime, id: &str, words: &'static str, instances: Instances) -> Arc<Step> {
-    let plugin = runtime.load(&guest_imports()).expect("a plugin");
     let config = json!({ "file": "words", "target": "cloud", "log-lines": 100 });
+    configured(runtime, id, words, instances, config)
+}
+
+fn configured(
+    runtime: &Runtime,
+    id: &str,
+    words: &'static str,
+    instances: Instances,
+    config: Json,
+) -> Arc<Step> {
+    let plugin = runtime.load(&guest_imports()).expect("a plugin");
     let spec = StepSpec {
         id: id.to_owned(),
         data: vec![
@@ -102,6 +114,70 @@ fn the_digest_follows_what_was_told() {
         labels(&step, &call_about("bye")).1.imports_digest,
         first.imports_digest
     );
+}
+
+/// A tenant with a count for each name, that lies within a minute.
+#[derive(Debug)]
+struct Busy(u64);
+
+impl Tenant for Busy {
+    fn id(&self) -> &'static str {
+        "busy"
+    }
+
+    fn count(&self, counted: Counted, window_s: u32, _now_ms: u64) -> u64 {
+        match counted {
+            Counted::Denials if window_s >= 60 => self.0,
+            _ => 0,
+        }
+    }
+}
+
+fn counting(runtime: &Runtime, name: &str, window_s: u32) -> Arc<Step> {
+    let config = json!({ "file": "words", "count": name, "window-s": window_s });
+    configured(runtime, "one", "w", Instances::Fresh, config)
+}
+
+#[test]
+fn counts_are_the_tenants_and_in_the_digest() {
+    let runtime = runtime();
+    let step = counting(&runtime, "denials", 60);
+    let of = |denials| Call {
+        tenant: Some(Arc::new(Busy(denials))),
+        ..call()
+    };
+    let (found, first) = labels(&step, &of(3));
+    assert_eq!(label(&found, "count"), &Value::Integer(3));
+    let (_, same) = labels(&step, &of(3));
+    let (_, more) = labels(&step, &of(4));
+    assert_eq!(first.imports_digest, same.imports_digest);
+    assert_ne!(first.imports_digest, more.imports_digest);
+    let (found, _) = labels(&counting(&runtime, "denials", 59), &of(3));
+    assert_eq!(label(&found, "count"), &Value::Integer(0));
+    // Nothing has been counted in a rehearsal.
+    let (found, _) = labels(&step, &call());
+    assert_eq!(label(&found, "count"), &Value::Integer(0));
+}
+
+#[test]
+fn what_is_not_counted_is_a_fault_and_not_zero() {
+    let runtime = runtime();
+    for (name, window_s, told) in [
+        ("requests", 0, "windows are of 1 to 3600 s"),
+        ("requests", 3_601, "windows are of 1 to 3600 s"),
+        (
+            "dreams",
+            60,
+            "there are: requests, denials, cuts, errors, tokens",
+        ),
+    ] {
+        let ran = block_on(counting(&runtime, name, window_s).classify(&call()));
+        let Err(StepFailure::Fault(fault)) = ran.result else {
+            panic!("no fault")
+        };
+        assert_eq!(fault.kind, FaultKind::Import);
+        assert!(fault.detail.contains(told), "{fault}");
+    }
 }
 
 #[test]

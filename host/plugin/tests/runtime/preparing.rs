@@ -77,11 +77,11 @@ fn grants_are_known_offered_and_enough() {
             ..spec
         })
     };
-    assert!(granted(&["log", "clock", "random", "data", "prices"]).is_ok());
+    assert!(granted(&["log", "clock", "random", "data", "counters", "prices"]).is_ok());
     assert!(
         matches!(granted(&["log", "telepathy"]), Err(PrepareError::UnknownGrant { name }) if name == "telepathy")
     );
-    for later in ["counters", "embedding", "secrets"] {
+    for later in ["embedding", "secrets"] {
         let error = granted(&["log", later]).expect_err("refused");
         assert!(
             matches!(error, PrepareError::NotOffered { name } if name == later),
@@ -91,13 +91,13 @@ fn grants_are_known_offered_and_enough() {
     }
     let error = granted(&["log", "data", "random"]).expect_err("refused");
     assert!(
-        matches!(&error, PrepareError::Ungranted { names, .. } if names == &["clock", "prices"]),
+        matches!(&error, PrepareError::Ungranted { names, .. } if names == &["clock", "counters", "prices"]),
         "{error}"
     );
     assert!(
         error
             .to_string()
-            .contains(r#"grants = ["clock", "prices"]"#),
+            .contains(r#"grants = ["clock", "counters", "prices"]"#),
         "{error}"
     );
 }

@@ -155,6 +155,7 @@ pub(crate) fn call_about(text: &str) -> Call {
         request_id: RequestId("0199c0de-0000-7000-8000-000000000001".to_owned()),
         now_ms: 1_700_000_000_000,
         prices: None,
+        tenant: None,
     }
 }
 

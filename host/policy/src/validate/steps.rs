@@ -10,9 +10,9 @@ use crate::policy::{Kind, OnFault, Phase, Policy, Step};
 use crate::when::When;
 
 /// Host interfaces that a step may be granted.
-const GRANTS: [&str; 5] = ["log", "clock", "random", "data", "prices"];
+const GRANTS: [&str; 6] = ["log", "clock", "random", "data", "counters", "prices"];
 /// Those that the contract has and this gateway does not answer yet.
-const GRANTS_LATER: [&str; 3] = ["counters", "embedding", "secrets"];
+const GRANTS_LATER: [&str; 2] = ["embedding", "secrets"];
 /// Interfaces that every plugin has.
 const ALWAYS: [&str; 3] = ["types", "request", "targets"];
 /// Names in a bundle that are no data.

@@ -216,8 +216,8 @@ fn grants_match_what_a_plugin_calls() {
     );
     finds(
         "grants = [\"prices\"]",
-        "grants = [\"prices\", \"secrets\"]",
-        "error: policy.toml:54:21: step[3].grants[1]: `secrets` is not offered yet",
+        "grants = [\"prices\", \"embedding\"]",
+        "error: policy.toml:54:21: step[3].grants[1]: `embedding` is not offered yet",
     );
     finds(
         "grants = [\"prices\"]",

@@ -22,6 +22,12 @@ pub struct Config {
     /// Lines to log in a call.
     #[serde(default)]
     log_lines: u32,
+    /// A count to ask for.
+    #[serde(default)]
+    count: Option<String>,
+    /// Its window in seconds.
+    #[serde(default)]
+    window_s: u32,
     /// Calls the clock where it may not.
     #[serde(default)]
     clock_in_configure: bool,
@@ -43,10 +49,12 @@ impl Plugin for Imports {
             "file": { "type": "string" },
             "target": { "type": "string" },
             "log-lines": { "type": "integer", "minimum": 0 },
+            "count": { "type": "string" },
+            "window-s": { "type": "integer" },
             "clock-in-configure": { "type": "boolean" }
         }
     }"#;
-    const IMPORTS: &'static [&'static str] = &["log", "clock", "random", "data", "prices"];
+    const IMPORTS: &'static [&'static str] = &["log", "clock", "random", "data", "counters", "prices"];
 
     fn configure(config: Config) -> Result<Self, String> {
         if config.clock_in_configure {
@@ -73,7 +81,11 @@ impl Classifier for Imports {
             .and_then(|rates| rates.first().map(|rate| rate.pico_usd));
         let file = host::data(&self.config.file)
             .map_or(-1, |file| i64::try_from(file.len()).unwrap_or(-1));
+        let count = self.config.count.as_deref().map_or(-1, |name| {
+            i64::try_from(host::count(name, self.config.window_s)).unwrap_or(-1)
+        });
         Ok(vec![
+            integer("count", count),
             integer("calls", CALLS.fetch_add(1, Ordering::Relaxed)),
             integer("configured-bytes", i64::try_from(self.bytes).unwrap_or(-1)),
             integer("bytes", file),
