@@ -77,6 +77,11 @@ impl Settings {
         self.state().join("decisions")
     }
 
+    /// Control state, its journal included.
+    pub(crate) fn control_dir(&self) -> PathBuf {
+        self.state().join("control")
+    }
+
     /// The node's pepper; made on first use where it is a file that is not there yet.
     pub(crate) fn pepper(&self) -> anyhow::Result<Vec<u8>> {
         let secret = match &self.config.keys.pepper {

@@ -138,7 +138,7 @@ impl Plane {
         meters: Arc<Meters>,
         epoch: Instant,
     ) -> anyhow::Result<Self> {
-        let folder = settings.state().join("control");
+        let folder = settings.control_dir();
         let (store, recovered) = Store::open(&folder, StoreConfig::default())
             .with_context(|| format!("cannot open the control state in {}", folder.display()))?;
         tell(&recovered);

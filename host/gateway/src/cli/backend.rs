@@ -107,7 +107,7 @@ impl Client {
 
 /// Whether there is control state that can be worked on.
 pub(crate) fn has_state(settings: &Settings) -> bool {
-    settings.state().join("control").is_dir()
+    settings.control_dir().is_dir()
 }
 
 /// Where a server was looked for in vain.

@@ -50,7 +50,7 @@ pub(crate) enum DecisionsCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Check every record, link and checksum; exit code 3 where something is wrong
+    /// Check every record, link and checksum of decisions and control journal; exit code 3 where something is wrong
     #[command(after_help = "Examples:\n  pointsman audit verify\n  pointsman audit verify --json")]
     Verify {
         /// Print JSON, a line each
@@ -169,7 +169,14 @@ fn show(decision: &Decision, json: bool) -> anyhow::Result<()> {
 pub(crate) fn audit(place: &Place, command: AuditCommand) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(place.file().as_deref())?;
     let AuditCommand::Verify { json } = command;
-    let report = pointsman_audit::verify(&settings.decisions_dir())?;
+    let mut report = pointsman_audit::verify(&settings.decisions_dir())?;
+    let control = settings.control_dir();
+    if control.is_dir() {
+        let journal = pointsman_audit::verify(&control)?;
+        report.records += journal.records;
+        report.chains += journal.chains;
+        report.problem = report.problem.or(journal.problem);
+    }
     let sound = report.problem.is_none();
     if json {
         say(serde_json::json!({

@@ -324,7 +324,9 @@ async fn the_doctor_names_what_is_wrong_and_no_secret() -> anyhow::Result<()> {
     let (_provider, mut gateway) = serving("").await?;
     let told = done(&gateway, &["doctor", "--json"])?;
     assert_eq!(told.json()["ok"], true, "{}", told.stdout);
-    for check in ["config", "state", "server", "version", "policy", "target"] {
+    for check in [
+        "config", "state", "journal", "server", "version", "policy", "target",
+    ] {
         let checks = told.json()["checks"].clone();
         let mut checks = checks.as_array().into_iter().flatten();
         assert!(
@@ -337,11 +339,29 @@ async fn the_doctor_names_what_is_wrong_and_no_secret() -> anyhow::Result<()> {
     assert!(!told.stdout.contains(token.trim()));
 
     gateway.drain().await?;
+    let journal = gateway.state().join("control/journal.000001.log");
+    let mut bytes = std::fs::read(&journal)?;
+    bytes[100] ^= 1;
+    std::fs::write(&journal, bytes)?;
+    let verified = gateway.cli(&["audit", "verify"])?;
+    assert_eq!(verified.code, Some(3), "{}", verified.stdout);
+    assert!(
+        verified.stdout.contains("journal.000001.log"),
+        "{}",
+        verified.stdout
+    );
     let pepper = gateway.state().join("pepper");
     std::fs::set_permissions(&pepper, std::fs::Permissions::from_mode(0o644))?;
     let told = gateway.cli(&["doctor"])?;
     assert_eq!(told.code, Some(3), "{}", told.stdout);
-    for words in ["others may read", "chmod 600", "nobody answers"] {
+    let wanted = [
+        "others may read",
+        "chmod 600",
+        "nobody answers",
+        "journal.000001.log",
+        "restore the newest backup",
+    ];
+    for words in wanted {
         assert!(
             told.stdout.contains(words),
             "`{words}` is missing:\n{}",

@@ -67,6 +67,23 @@ pub(super) fn state(report: &mut Report, settings: &Settings) {
         report.ok("state", format!("{shown} (mode {mode:o})"));
     }
     disk(report, &folder);
+    journal(report, &settings.control_dir());
+}
+
+/// Whether control state could be rebuilt from what is kept of its changes.
+fn journal(report: &mut Report, folder: &Path) {
+    if !folder.is_dir() {
+        return;
+    }
+    let next = "the gateway serves on from its database, but changes at that place cannot be told, and no backup can be \
+                made: restore the newest backup into an empty folder, and keep this one for evidence";
+    match pointsman_audit::verify(folder) {
+        Ok(found) => match found.problem {
+            None => report.ok("journal", format!("{} changes, all sound", found.records)),
+            Some(problem) => report.fail("journal", problem.to_string(), next),
+        },
+        Err(error) => report.fail("journal", error.to_string(), next),
+    }
 }
 
 fn disk(report: &mut Report, folder: &Path) {
