@@ -110,8 +110,7 @@ fn main() -> anyhow::Result<()> {
 fn read(path: &Path) -> anyhow::Result<Vec<Row>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let rows = parse_rows(&text).with_context(|| format!("{} is no rows", path.display()))?;
-    Ok(rows.into_iter().filter(|row| !row.contaminated).collect())
+    parse_rows(&text).with_context(|| format!("{} is no rows", path.display()))
 }
 
 /// What is judged on, by name.
@@ -152,7 +151,7 @@ fn sets(data: Option<&Path>) -> anyhow::Result<BTreeMap<String, PathBuf>> {
 /// How often the strong model was needed, by subject: the table that text models must beat. It has seen artefacts.
 fn subject_means(rows: &[Row]) -> BTreeMap<String, f64> {
     let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.contaminated) {
         let sum = sums.entry(row.subject.clone()).or_default();
         sum.0 += f64::from(u8::from(row.needs_strong()));
         sum.1 += 1.0;
@@ -162,7 +161,7 @@ fn subject_means(rows: &[Row]) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// Rows of a benchmark, and of it without artefacts where it has some.
+/// Rows of a benchmark that are not contaminated, and of it without artefacts where it has some.
 fn parts(rows: &[Row]) -> Vec<(String, Vec<&Row>)> {
     let mut benchmarks: Vec<&str> = rows.iter().map(|row| row.benchmark.as_str()).collect();
     benchmarks.sort_unstable();
@@ -171,7 +170,7 @@ fn parts(rows: &[Row]) -> Vec<(String, Vec<&Row>)> {
     for benchmark in benchmarks {
         let all: Vec<&Row> = rows
             .iter()
-            .filter(|row| row.benchmark == benchmark)
+            .filter(|row| row.benchmark == benchmark && !row.contaminated)
             .collect();
         let clean: Vec<&Row> = all.iter().copied().filter(|row| !row.artefact).collect();
         let artefacts = all.len() - clean.len();
