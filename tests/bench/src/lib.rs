@@ -7,4 +7,5 @@
 pub mod beside;
 pub mod guards;
 pub mod load;
+pub mod plugins;
 pub mod upstream;
