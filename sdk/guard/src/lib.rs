@@ -113,11 +113,29 @@ pub trait Scan: Send + Sync + 'static {
     /// What is done with a kind.
     fn act(&self, kind: usize) -> Act;
 
+    /// Finds of a kind from which `Act::Deny` denies; fewer pass.
+    fn at_least(&self, _kind: usize) -> u32 {
+        1
+    }
+
     /// What stands in a kind's place.
     fn placeholder(&self, kind: usize) -> &str;
 
     /// Why the `carrier` (request, answer) that holds one must not get through; never the content.
     fn reason(&self, kind: usize, carrier: &str) -> Reason;
+
+    /// What is done with the next find of a kind, `found` of which there are with it.
+    fn act_on(&self, kind: usize, found: u32) -> Act {
+        match self.act(kind) {
+            Act::Deny if found < self.at_least(kind) => Act::Label,
+            act => act,
+        }
+    }
+
+    /// Whether one find of a kind must not get through.
+    fn hides(&self, kind: usize) -> bool {
+        self.act_on(kind, 1).hides()
+    }
 
     /// `topic.kind`.
     fn code(&self, kind: usize) -> String {

@@ -6,7 +6,7 @@ use crate::Scan;
 
 /// How often each kind was found.
 #[derive(Clone, Debug)]
-pub struct Counts(Vec<i64>);
+pub struct Counts(Vec<u32>);
 
 impl Counts {
     /// Nothing yet.
@@ -15,9 +15,10 @@ impl Counts {
         Self(vec![0; scan.kinds()])
     }
 
-    /// One more of a kind.
-    pub fn add(&mut self, kind: usize) {
-        self.0[kind] += 1;
+    /// One more of a kind; how many there are now.
+    pub fn add(&mut self, kind: usize) -> u32 {
+        self.0[kind] = self.0[kind].saturating_add(1);
+        self.0[kind]
     }
 
     /// The topic with the kinds and `topic.kind` with each count; nothing where nothing was found.
@@ -33,7 +34,7 @@ impl Counts {
             .collect();
         let counts = found
             .iter()
-            .map(|&kind| Label::new(scan.code(kind), self.0[kind]));
+            .map(|&kind| Label::new(scan.code(kind), i64::from(self.0[kind])));
         std::iter::once(Label::new(scan.topic(), kinds))
             .chain(counts)
             .collect()

@@ -62,8 +62,8 @@ pub fn check(scan: &impl Scan, request: &dyn View) -> Checked {
         let segments = request.segments(first, SEGMENTS_AT_ONCE);
         for (segment, index) in segments.iter().zip(first..) {
             for find in finds(scan, &segment.text) {
-                counts.add(find.kind);
-                match scan.act(find.kind) {
+                let found = counts.add(find.kind);
+                match scan.act_on(find.kind, found) {
                     Act::Deny => denied = denied.or(Some(find.kind)),
                     Act::Mask => edits.push(TextEdit {
                         segment: index,

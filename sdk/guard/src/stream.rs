@@ -171,9 +171,9 @@ impl Flow {
                     bytes,
                     goes_on,
                 } => {
-                    counts.add(kind);
+                    let found = counts.add(kind);
                     let end = self.place + bytes;
-                    match scan.act(kind) {
+                    match scan.act_on(kind, found) {
                         Act::Deny => return Some(kind),
                         Act::Mask => self.mask(end, scan.placeholder(kind), actions),
                         Act::Label | Act::Off => self.pass(end, actions),
@@ -208,12 +208,12 @@ impl Flow {
                 Step::Undecided { looks_like } => looks_like,
                 Step::Clean(_) | Step::Found { .. } => None,
             };
-            if let Some(kind) = looks_like.filter(|&kind| scan.act(kind).hides()) {
+            if let Some(kind) = looks_like.filter(|&kind| scan.hides(kind)) {
                 self.mask(self.text.len(), scan.placeholder(kind), actions);
                 break;
             }
             match scan.step(&self.text, self.place, true) {
-                Step::Found { kind, bytes, .. } if scan.act(kind).hides() => {
+                Step::Found { kind, bytes, .. } if scan.hides(kind) => {
                     self.mask(self.place + bytes, scan.placeholder(kind), actions);
                 }
                 Step::Found { bytes, .. } | Step::Clean(bytes) => {
@@ -261,7 +261,7 @@ impl Flow {
 
     /// Up to `end` the text continues a find.
     fn resolve_tail(&mut self, scan: &impl Scan, kind: usize, end: usize, actions: &mut Actions) {
-        if scan.act(kind).hides() {
+        if scan.hides(kind) {
             self.place = end;
             if end > self.told {
                 actions.replace(end - self.told, "");
