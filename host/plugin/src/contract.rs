@@ -76,10 +76,14 @@ impl Import {
     #[must_use]
     pub const fn offered(self) -> bool {
         match self {
-            Self::Log | Self::Clock | Self::Random | Self::Data | Self::Counters | Self::Prices => {
-                true
-            }
-            Self::Embedding | Self::Secrets => false,
+            Self::Log
+            | Self::Clock
+            | Self::Random
+            | Self::Data
+            | Self::Counters
+            | Self::Secrets
+            | Self::Prices => true,
+            Self::Embedding => false,
         }
     }
 }

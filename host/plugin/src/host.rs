@@ -276,18 +276,23 @@ impl wit::counters::Host for State {
     }
 }
 
+impl wit::secrets::Host for State {
+    fn hmac(&mut self, name: String, message: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        self.enter_import(Import::Secrets, "secrets.hmac")?;
+        self.recorder.fold(&name);
+        self.recorder.fold(&Raw(&message));
+        let tenant = self.tenant.as_ref().map(|tenant| tenant.id());
+        let signed = self.secrets.hmac(&name, &message, tenant);
+        self.recorder.answer(&signed.as_deref().map(Raw))?;
+        Ok(signed)
+    }
+}
+
 // Not offered yet: activation refuses steps that declare them, so a call is always a fault of kind `import`.
 
 impl wit::embedding::Host for State {
     fn vector(&mut self, _name: String) -> Result<Option<Vec<f32>>> {
         self.enter_import(Import::Embedding, "embedding.vector")?;
-        Ok(None)
-    }
-}
-
-impl wit::secrets::Host for State {
-    fn hmac(&mut self, _name: String, _message: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        self.enter_import(Import::Secrets, "secrets.hmac")?;
         Ok(None)
     }
 }

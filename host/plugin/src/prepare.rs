@@ -16,6 +16,7 @@ use crate::limits::{self, StepLimits};
 use crate::load::digest;
 use crate::plugin::Plugin;
 use crate::runtime::{Inner, TemplateKey};
+use crate::secrets::{Secret, Secrets};
 use crate::snapshot::{self, Configure, SnapshotError, Template};
 use crate::state::{Allowance, DataFiles, State};
 use crate::step::Step;
@@ -45,6 +46,8 @@ pub struct StepSpec {
     pub data: Vec<(String, Bytes)>,
     /// The host interfaces that it may call.
     pub grants: Vec<String>,
+    /// The node's secrets; the step may use those that its configuration names.
+    pub secrets: Vec<Secret>,
     /// Whether calls share instances.
     pub instances: Instances,
     /// What a call may use.
@@ -178,6 +181,7 @@ pub(crate) fn prepare(runtime: &Inner, spec: StepSpec) -> Result<Arc<Step>, Prep
     role(plugin, spec.role)?;
     limits(&spec.limits, runtime.machine.memory_max_mib)?;
     let imports = grants(plugin, &spec.grants)?;
+    let secrets = Secrets::named_in(&spec.config, &spec.secrets);
     let config = config(plugin, &spec.config)?;
     let data = data(spec.data)?;
     let template = template(runtime, plugin, spec.instances, config, &data)?;
@@ -191,6 +195,7 @@ pub(crate) fn prepare(runtime: &Inner, spec: StepSpec) -> Result<Arc<Step>, Prep
         spec.role,
         template,
         data,
+        Arc::new(secrets),
         allowance,
         spec.instances,
     )

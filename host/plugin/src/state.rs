@@ -17,6 +17,7 @@ use crate::fault::Cause;
 use crate::limits::{self, StepLimits};
 use crate::plugin::Identity;
 use crate::record::Recorder;
+use crate::secrets::Secrets;
 
 /// The request's handle in a guest. The request itself is in the store.
 #[derive(Debug)]
@@ -148,6 +149,7 @@ pub(crate) struct State {
     pub(crate) plugin: Arc<Identity>,
     pub(crate) step: Arc<str>,
     pub(crate) data: Arc<DataFiles>,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) view: Arc<RequestView>,
     pub(crate) pool: Arc<CandidatePool>,
     pub(crate) prices: Option<Arc<PriceBook>>,
@@ -177,6 +179,7 @@ impl State {
             plugin,
             step,
             data,
+            secrets: Arc::default(),
             view: Arc::default(),
             pool: Arc::default(),
             prices: None,

@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::plugin::{Identity, Plugin};
 use crate::prepare::Instances;
 use crate::record::Fold;
+use crate::secrets::Secrets;
 use crate::snapshot::{SnapshotError, Template};
 use crate::state::{Allowance, DataFiles, ONLY, State};
 use crate::{check, limits, wit};
@@ -32,6 +33,7 @@ pub struct Step {
     indices: RoleIndices,
     template: Arc<Template>,
     data: Arc<DataFiles>,
+    secrets: Arc<Secrets>,
     instances: Instances,
     coverage: Option<Coverage>,
     idle: Mutex<Vec<Live>>,
@@ -54,6 +56,7 @@ impl Step {
         role: Role,
         template: Arc<Template>,
         data: Arc<DataFiles>,
+        secrets: Arc<Secrets>,
         allowance: Allowance,
         instances: Instances,
     ) -> wasmtime::Result<Self> {
@@ -66,6 +69,7 @@ impl Step {
             indices: RoleIndices::of(role, &template.pre)?,
             template,
             data,
+            secrets,
             instances,
             coverage: None,
             idle: Mutex::default(),
@@ -345,7 +349,9 @@ impl Step {
 
     fn state(&self) -> State {
         let (plugin, data) = (Arc::clone(&self.plugin), Arc::clone(&self.data));
-        State::without_request(plugin, Arc::clone(&self.id), data, self.allowance)
+        let mut state = State::without_request(plugin, Arc::clone(&self.id), data, self.allowance);
+        state.secrets = Arc::clone(&self.secrets);
+        state
     }
 
     async fn instantiate(&self, state: State) -> wasmtime::Result<Live> {

@@ -17,6 +17,8 @@ pub use edges::{ClientCertificates, Http2, Tls};
 pub use overrides::OverrideError;
 pub use secret::SecretRef;
 
+pub(crate) use check::is_secret_name;
+
 use crate::bounded::{number, optional};
 use crate::choice::choice;
 
@@ -49,6 +51,9 @@ pub struct StaticConfig {
     /// Credentials of targets.
     #[serde(rename = "credential", skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
+    /// Secrets that plugins may have used for them.
+    #[serde(rename = "secret", skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Secret>,
     /// What targets may be reached.
     pub egress: Egress,
     /// Logs, metrics and traces.
@@ -69,6 +74,7 @@ impl Default for StaticConfig {
             cache: Cache::default(),
             idempotency: Idempotency::default(),
             credentials: Vec::new(),
+            secrets: Vec::new(),
             egress: Egress::default(),
             telemetry: Telemetry::default(),
         }
@@ -249,6 +255,18 @@ impl Credential {
             .iter()
             .any(|known| known == tenant || known == EVERY_TENANT)
     }
+}
+
+/// A secret that a plugin names and never reads: `secret://NAME` in its step's config.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Secret {
+    /// What steps call it: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// Where its value is.
+    pub value: SecretRef,
+    /// The tenants whose requests it may be used for; `["*"]`: every tenant.
+    pub tenants: Vec<String>,
 }
 
 /// What targets may be reached.

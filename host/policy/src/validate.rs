@@ -5,6 +5,7 @@
 //! as data can tell. Refuses to know: what plugins do; their own `configure` and the bundle's cases say that.
 
 mod configs;
+mod secrets;
 mod steps;
 mod targets;
 #[cfg(test)]
@@ -51,6 +52,8 @@ pub struct Facts {
     pub plugins: Vec<PluginFact>,
     /// Configured credentials.
     pub credentials: Vec<CredentialFact>,
+    /// The names of configured secrets.
+    pub secrets: BTreeSet<String>,
     /// The keys of the price catalogue; none where there is no catalogue.
     pub prices: Option<BTreeSet<String>>,
     /// The bundle's files by name, without `policy.toml`; none where they are not known.

@@ -39,6 +39,7 @@ fn facts() -> Facts {
         origins: vec![origin.to_owned()],
     };
     Facts {
+        secrets: BTreeSet::new(),
         plugins: vec![
             plugin("classify-task", &[Role::Classifier], &[]),
             plugin("guard-pii", &[Role::RequestGuard, Role::ResponseGuard], &[]),

@@ -54,7 +54,8 @@ pub fn vector(name: &str) -> Option<Vec<f32>> {
     import::embedding::vector(name)
 }
 
-/// HMAC-SHA256 under a named secret (import `secrets`).
+/// HMAC-SHA256 under a secret that the step's configuration names (`secret://NAME`); none where there is no such, or
+/// where it is not for the tenant (import `secrets`).
 #[must_use]
 pub fn hmac(name: &str, message: &[u8]) -> Option<Vec<u8>> {
     import::secrets::hmac(name, message)

@@ -91,6 +91,7 @@ impl World<'_> {
             config: Json::Object(step.config.clone()),
             data: data.collect::<anyhow::Result<_>>().with_context(place)?,
             grants: step.grants.clone(),
+            secrets: self.house.secrets(),
             instances: match step.instances {
                 policy::Instances::Fresh => Instances::Fresh,
                 policy::Instances::Pooled => Instances::Pooled,

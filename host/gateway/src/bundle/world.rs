@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use pointsman_domain::{Digest, control};
-use pointsman_plugin::{Plugin, Runtime};
+use pointsman_plugin::{Plugin, Runtime, Secret};
 use pointsman_policy::config::{self, StaticConfig};
 use pointsman_policy::document;
 use pointsman_policy::finding::{Finding, Path};
@@ -18,6 +18,7 @@ use pointsman_policy::{compose, digest};
 use pointsman_store::{State, Store};
 use pointsman_traffic::health::TargetHealth;
 use pointsman_upstream::{Credential, EgressRules};
+use secrecy::ExposeSecret as _;
 
 use super::{Folder, read_text};
 use crate::node::{Settings, secret};
@@ -27,6 +28,9 @@ pub(crate) struct House {
     facts: Vec<CredentialFact>,
     /// With their secrets; none where bundles are only checked.
     credentials: HashMap<String, Arc<Credential>>,
+    secret_names: BTreeSet<String>,
+    /// Likewise.
+    secrets: Vec<Secret>,
     pub(crate) egress: EgressRules,
     /// Health by policy, target, endpoint and model: a new version does not forget what is known of its targets.
     healths: Mutex<HashMap<[String; 4], TargetHealth>>,
@@ -43,6 +47,12 @@ impl House {
         Ok(Self {
             facts: config.credentials.iter().map(fact).collect(),
             credentials: HashMap::new(),
+            secret_names: config
+                .secrets
+                .iter()
+                .map(|secret| secret.name.clone())
+                .collect(),
+            secrets: Vec::new(),
             egress: EgressRules::new(listed).context("egress.allow-private")?,
             healths: Mutex::default(),
         })
@@ -65,14 +75,28 @@ impl House {
             Ok((credential.name.clone(), Arc::new(live)))
         };
         let credentials = config.credentials.iter().map(read);
+        let signing = |named: &config::Secret| {
+            let key = format!("secret `{}`", named.name);
+            let value = secret(&named.value, &key)?;
+            let bytes = value.expose_secret().as_bytes();
+            anyhow::ensure!(!bytes.is_empty(), "{key} is empty");
+            Ok(Secret::new(&named.name, bytes, &named.tenants))
+        };
+        let secrets = config.secrets.iter().map(signing);
         Ok(Self {
             credentials: credentials.collect::<anyhow::Result<_>>()?,
+            secrets: secrets.collect::<anyhow::Result<_>>()?,
             ..Self::facts(config)?
         })
     }
 
     pub(super) fn credential(&self, name: &str) -> Option<Arc<Credential>> {
         self.credentials.get(name).cloned()
+    }
+
+    /// What steps may name, where bundles are run.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.secrets.clone()
     }
 
     pub(super) fn health(&self, policy: &str, target: &Target) -> TargetHealth {
@@ -225,6 +249,7 @@ impl<'a> World<'a> {
         Facts {
             plugins: self.meant(folder),
             credentials: self.house.facts.clone(),
+            secrets: self.house.secret_names.clone(),
             prices: self
                 .prices
                 .as_ref()

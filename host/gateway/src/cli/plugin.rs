@@ -254,6 +254,7 @@ fn step(plugin: &std::sync::Arc<Plugin>, role: Role, config: Json) -> StepSpec {
         config,
         data: Vec::new(),
         grants: plugin.info().imports.clone(),
+        secrets: Vec::new(),
         instances: Instances::Fresh,
         limits: StepLimits::default(),
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use pointsman_domain::usage::Rate;
 use pointsman_domain::{FaultKind, Label, RequestId, Role, Value};
 use pointsman_plugin::{
-    Call, CallStats, Counted, Instances, PriceBook, Runtime, Step, StepFailure, StepSpec, Tenant,
+    Call, CallStats, Counted, Instances, PriceBook, Runtime, Secret, Step, StepFailure, StepSpec,
+    Tenant,
 };
 use serde_json::{Value as Json, json};
 
@@ -178,6 +179,44 @@ fn what_is_not_counted_is_a_fault_and_not_zero() {
         assert_eq!(fault.kind, FaultKind::Import);
         assert!(fault.detail.contains(told), "{fault}");
     }
+}
+
+#[test]
+fn a_secret_signs_and_its_bytes_stay_with_the_host() {
+    let runtime = runtime();
+    let plugin = runtime.load(&guest_imports()).expect("a plugin");
+    let prepared = |key: &[u8]| {
+        let spec = StepSpec {
+            data: vec![("words".to_owned(), "w".into())],
+            secrets: vec![Secret::new("hook", key, &["busy".to_owned()])],
+            ..spec(
+                &plugin,
+                Role::Classifier,
+                json!({ "file": "words", "sign": "secret://hook" }),
+            )
+        };
+        runtime.prepare(spec).expect("a step")
+    };
+    let (one, other) = (prepared(b"one"), prepared(b"other"));
+    assert!(
+        one.shares_code_with(&other),
+        "no byte of it is in a snapshot"
+    );
+    let busy = Call {
+        tenant: Some(Arc::new(Busy(0))),
+        ..call()
+    };
+    let signed = |step: &Step, call: &Call| {
+        let (found, stats) = labels(step, call);
+        (label(&found, "signed").clone(), stats.imports_digest)
+    };
+    let (first, digest) = signed(&one, &busy);
+    assert_eq!(first.as_text().map(str::len), Some(64));
+    assert_eq!((first.clone(), digest), signed(&one, &busy));
+    assert_ne!((first.clone(), digest), signed(&other, &busy));
+    // A rehearsal has no tenant and no key, and signs alike everywhere.
+    assert_eq!(signed(&one, &call()), signed(&other, &call()));
+    assert_ne!(signed(&one, &call()).0, first);
 }
 
 #[test]

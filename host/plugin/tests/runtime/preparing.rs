@@ -77,11 +77,14 @@ fn grants_are_known_offered_and_enough() {
             ..spec
         })
     };
-    assert!(granted(&["log", "clock", "random", "data", "counters", "prices"]).is_ok());
+    let all = [
+        "log", "clock", "random", "data", "counters", "secrets", "prices",
+    ];
+    assert!(granted(&all).is_ok());
     assert!(
         matches!(granted(&["log", "telepathy"]), Err(PrepareError::UnknownGrant { name }) if name == "telepathy")
     );
-    for later in ["embedding", "secrets"] {
+    for later in ["embedding"] {
         let error = granted(&["log", later]).expect_err("refused");
         assert!(
             matches!(error, PrepareError::NotOffered { name } if name == later),
@@ -91,13 +94,13 @@ fn grants_are_known_offered_and_enough() {
     }
     let error = granted(&["log", "data", "random"]).expect_err("refused");
     assert!(
-        matches!(&error, PrepareError::Ungranted { names, .. } if names == &["clock", "counters", "prices"]),
+        matches!(&error, PrepareError::Ungranted { names, .. } if names == &["clock", "counters", "prices", "secrets"]),
         "{error}"
     );
     assert!(
         error
             .to_string()
-            .contains(r#"grants = ["clock", "counters", "prices"]"#),
+            .contains(r#"grants = ["clock", "counters", "prices", "secrets"]"#),
         "{error}"
     );
 }

@@ -104,6 +104,7 @@ pub(crate) fn spec(plugin: &Arc<Plugin>, role: Role, config: Json) -> StepSpec {
         config,
         data: Vec::new(),
         grants: plugin.info().imports.clone(),
+        secrets: Vec::new(),
         instances: Instances::Fresh,
         limits: StepLimits::default(),
     }

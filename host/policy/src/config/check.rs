@@ -52,8 +52,30 @@ impl StaticConfig {
                 ));
             }
         }
+        self.check_secrets(&mut findings);
         self.check_telemetry(&mut findings);
         findings
+    }
+
+    fn check_secrets(&self, findings: &mut Vec<Finding>) {
+        for (index, secret) in self.secrets.iter().enumerate() {
+            let at = Path::of("secret").index(index);
+            if !is_secret_name(&secret.name) {
+                let message =
+                    "not a secret's name: write up to 64 lower-case letters, digits and hyphens";
+                findings.push(Finding::error(at.key("name"), message));
+            }
+            let same_name = |other: &super::Secret| other.name == secret.name;
+            if self.secrets[..index].iter().any(same_name) {
+                let message = format!("secret `{}` is there twice", secret.name);
+                findings.push(Finding::error(at.key("name"), message));
+            }
+            if secret.tenants.is_empty() {
+                let message = format!("secret `{}` may be used for no tenant", secret.name);
+                let help = format!("name tenants, or `{EVERY_TENANT}` for all");
+                findings.push(Finding::error(at.key("tenants"), message).help(help));
+            }
+        }
     }
 
     fn check_telemetry(&self, findings: &mut Vec<Finding>) {
@@ -113,6 +135,12 @@ fn check_tls(tls: &Tls, findings: &mut Vec<Finding>) {
         let help = "write `optional` or `required`, or leave `client-ca` out";
         findings.push(Finding::error(at().key("client-certificates"), message).help(help));
     }
+}
+
+/// What may stand after `secret://` in a step's config.
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(plain)
 }
 
 /// A token as HTTP defines it.

@@ -76,6 +76,22 @@ fn the_example_is_read() {
 }
 
 #[test]
+fn secrets_have_names_and_tenants() {
+    let text = "[[secret]]\nname = \"a b\"\nvalue = \"secret://env/A\"\ntenants = []\n";
+    let config = read(&format!("{text}{text}")).expect("read");
+    let all: Vec<String> = config.check().iter().map(ToString::to_string).collect();
+    assert_eq!(all.len(), 5, "{all:?}");
+    assert!(
+        all[0].contains("secret[0].name: not a secret's name"),
+        "{all:?}"
+    );
+    assert!(all[1].contains("secret[0].tenants"), "{all:?}");
+    assert!(all[3].contains("is there twice"), "{all:?}");
+    let good = text.replace("a b", "hook-1").replace("[]", "[\"demo\"]");
+    assert_eq!(read(&good).expect("read").check(), []);
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest() {
     insta::assert_snapshot!(read("[data]\nlissten = \"127.0.0.1:1\"\n").expect_err("refused"), @r#"
     pointsman.toml:2:1: unknown key `lissten`

@@ -1,8 +1,8 @@
 //! Steps: plugins that exist and play the phase's role, grants, on-fault, conditions, limits.
 
 use super::{
-    EPOCH_MS_MAX, FUEL_MAX, Facts, MEMORY_MIB_MAX, STEPS_MAX, bounded, configs, name, unique,
-    unknown,
+    EPOCH_MS_MAX, FUEL_MAX, Facts, MEMORY_MIB_MAX, STEPS_MAX, bounded, configs, name, secrets,
+    unique, unknown,
 };
 use crate::finding::{Finding, Path};
 use crate::installed::PluginFact;
@@ -10,9 +10,11 @@ use crate::policy::{Kind, OnFault, Phase, Policy, Step};
 use crate::when::When;
 
 /// Host interfaces that a step may be granted.
-const GRANTS: [&str; 6] = ["log", "clock", "random", "data", "counters", "prices"];
+const GRANTS: [&str; 7] = [
+    "log", "clock", "random", "data", "counters", "secrets", "prices",
+];
 /// Those that the contract has and this gateway does not answer yet.
-const GRANTS_LATER: [&str; 2] = ["embedding", "secrets"];
+const GRANTS_LATER: [&str; 1] = ["embedding"];
 /// Interfaces that every plugin has.
 const ALWAYS: [&str; 3] = ["types", "request", "targets"];
 /// Names in a bundle that are no data.
@@ -28,6 +30,7 @@ pub(super) fn steps(policy: &Policy, facts: &Facts, findings: &mut Vec<Finding>)
         name(&step.id, &at.key("id"), "step id", findings);
         phase(policy, step, &at, findings);
         plugin(step, &at, facts, findings);
+        secrets::check(step, &at, facts, findings);
         on_fault(step, &at, findings);
         when(policy, step, &at, findings);
         files(step, &at, facts, findings);

@@ -101,6 +101,7 @@ fn facts() -> Facts {
             name: "cloud".to_owned(),
             origins: vec!["https://api.example.com".to_owned()],
         }],
+        secrets: ["hook".to_owned()].into(),
         prices: Some(
             ["engine/small", "openai/gpt-4o-mini"]
                 .map(str::to_owned)
@@ -218,6 +219,21 @@ fn grants_match_what_a_plugin_calls() {
         "grants = [\"prices\"]",
         "grants = [\"prices\", \"embedding\"]",
         "error: policy.toml:54:21: step[3].grants[1]: `embedding` is not offered yet",
+    );
+    finds(
+        "grants = [\"prices\"]",
+        "grants = [\"prices\"]\nconfig = { to = [{ key = \"secret://hook\" }] }",
+        "error: policy.toml:55:20: step[3].config.to[0].key: the step names a secret and may not use it; add grants = [\"secrets\"]",
+    );
+    finds(
+        "grants = [\"prices\"]",
+        "grants = [\"prices\"]\nconfig = { key = \"secret://hok\" }",
+        "error: policy.toml:55:12: step[3].config.key: unknown secret `hok`; did you mean `hook`?",
+    );
+    finds(
+        "grants = [\"prices\"]",
+        "grants = [\"prices\"]\nconfig = { key = \"secret://env/HOME\" }",
+        "error: policy.toml:55:12: step[3].config.key: not a secret's name: a step writes `secret://NAME`; define NAME as [[secret]] in pointsman.toml, which says where its value is",
     );
     finds(
         "grants = [\"prices\"]",

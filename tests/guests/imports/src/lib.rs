@@ -28,6 +28,9 @@ pub struct Config {
     /// Its window in seconds.
     #[serde(default)]
     window_s: u32,
+    /// A secret to sign the recent text with, as `secret://NAME`.
+    #[serde(default)]
+    sign: Option<String>,
     /// Calls the clock where it may not.
     #[serde(default)]
     clock_in_configure: bool,
@@ -51,10 +54,11 @@ impl Plugin for Imports {
             "log-lines": { "type": "integer", "minimum": 0 },
             "count": { "type": "string" },
             "window-s": { "type": "integer" },
+            "sign": { "type": "string" },
             "clock-in-configure": { "type": "boolean" }
         }
     }"#;
-    const IMPORTS: &'static [&'static str] = &["log", "clock", "random", "data", "counters", "prices"];
+    const IMPORTS: &'static [&'static str] = &["log", "clock", "random", "data", "counters", "secrets", "prices"];
 
     fn configure(config: Config) -> Result<Self, String> {
         if config.clock_in_configure {
@@ -84,7 +88,14 @@ impl Classifier for Imports {
         let count = self.config.count.as_deref().map_or(-1, |name| {
             i64::try_from(host::count(name, self.config.window_s)).unwrap_or(-1)
         });
+        let signed = self.config.sign.as_deref().and_then(|name| {
+            host::hmac(name, request.recent_text(1, 8).as_bytes())
+        });
+        let signed = signed.map_or_else(String::new, |bytes| {
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        });
         Ok(vec![
+            Label::new("signed", signed),
             integer("count", count),
             integer("calls", CALLS.fetch_add(1, Ordering::Relaxed)),
             integer("configured-bytes", i64::try_from(self.bytes).unwrap_or(-1)),
