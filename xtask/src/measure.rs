@@ -55,6 +55,14 @@ const MEASURES: &[Measure] = &[
         example: None,
     },
     Measure {
+        kind: Kind::Prove,
+        name: "streams",
+        about: "a hundred thousand random streams through guards, and secrets cut at every byte of every shape",
+        package: "pointsman-e2e",
+        model: false,
+        example: None,
+    },
+    Measure {
         kind: Kind::Bench,
         name: "swap",
         about: "activations of ready versions: from the commit until requests obey, and the whole call",

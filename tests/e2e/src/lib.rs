@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod faults;
+pub mod streams;
 pub mod swap;
 
 use pointsman_harness::{Bundle, Gateway, GatewayOptions, Provider};

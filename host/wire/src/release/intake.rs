@@ -394,7 +394,9 @@ impl Release {
     }
 
     fn close_lane(&mut self, lane: usize, work: &mut Vec<Work>) {
-        if let Some(leaves) = &mut self.lanes[lane].leaves {
+        let is_cut = self.is_cut(self.lanes[lane].choice);
+        // What a cut choice still owes, such as a number whose end was not known, is nobody's.
+        if let Some(leaves) = self.lanes[lane].leaves.as_mut().filter(|_| !is_cut) {
             let tokens = leaves.finish();
             self.take_tokens(lane, tokens, work);
         }

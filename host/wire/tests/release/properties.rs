@@ -302,6 +302,23 @@ fn assert_clean(bench: &Bench, text: &str, arguments: &str) {
     }
 }
 
+#[test]
+fn a_number_whose_end_is_not_known_does_not_follow_the_cut_of_its_choice() {
+    let cut = Manner::CutAt {
+        word: "stop".to_owned(),
+        all: false,
+        refusal: false,
+    };
+    let mut bench = Bench::stream(vec![Guard::new(cut)]);
+    bench.event(&chunk(0, &delta(Field::Call(0), "38")));
+    bench.event(&chunk(0, &delta(Field::Content, "stop")));
+    bench.event("[DONE]");
+    let client = Client::read(&bench.out);
+    let choice = &client.choices[&0];
+    assert_eq!(choice.finish_reason.as_deref(), Some("content_filter"));
+    assert!(!bench.text().contains("38"), "{}", bench.text());
+}
+
 const RECORDED: [(&str, &[u8]); 4] = [
     ("openai-text", include_bytes!("../data/openai-text.sse")),
     ("openai-tools", include_bytes!("../data/openai-tools.sse")),

@@ -30,6 +30,7 @@ mod sdk;
 mod secrets;
 mod smuggling;
 mod startup;
+mod streams;
 mod tls;
 mod traces;
 mod transport;
