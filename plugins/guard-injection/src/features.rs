@@ -37,6 +37,8 @@ pub struct Lexicon {
     table: Vec<(u64, u64)>,
     /// `SIGNALS` by the numbers of their groups.
     signals: Vec<(usize, usize)>,
+    /// Values of counts.
+    logs: Vec<f32>,
 }
 
 impl Default for Lexicon {
@@ -62,7 +64,14 @@ impl Lexicon {
             .iter()
             .filter_map(|(first, second, _)| Some((number(*first)?, number(*second)?)))
             .collect();
-        Self { table, signals }
+        let logs = (0..=WINDOW_WORDS)
+            .map(|count| COUNT_SCALE * (1.0 + small(count)).ln())
+            .collect();
+        Self {
+            table,
+            signals,
+            logs,
+        }
     }
 
     fn groups(&self, hash: u64) -> u64 {
@@ -78,11 +87,47 @@ fn slot_of(table: &[(u64, u64)], hash: u64) -> usize {
     slot
 }
 
+/// What a byte is in a text: a letter or digit in lowercase, or one of these.
+const BORDER: u8 = 0;
+const BEYOND: u8 = 1;
+const APOSTROPHE: u8 = 2;
+
+static LETTERS: [u8; 256] = letters();
+
+const fn letters() -> [u8; 256] {
+    let mut letters = [BORDER; 256];
+    let mut byte = 0_u8;
+    loop {
+        letters[byte as usize] = match byte {
+            b'\'' => APOSTROPHE,
+            0x80.. => BEYOND,
+            _ if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
+            _ => BORDER,
+        };
+        if byte == u8::MAX {
+            return letters;
+        }
+        byte += 1;
+    }
+}
+
 const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a, one byte.
 const fn hashed(hash: u64, byte: u8) -> u64 {
     (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
+}
+
+/// A character beyond ASCII, in lowercase; an apostrophe adds nothing.
+fn hashed_lower(hash: u64, character: char) -> u64 {
+    if character == '\u{2019}' {
+        return hash;
+    }
+    let mut buffer = [0; 4];
+    character.to_lowercase().fold(hash, |hash, lower| {
+        let bytes = lower.encode_utf8(&mut buffer).bytes();
+        bytes.fold(hash, hashed)
+    })
 }
 
 /// The upper half mixed into the lower.
@@ -98,8 +143,9 @@ const fn folded(hash: u64) -> usize {
 #[derive(Debug)]
 pub struct Sheet<'a> {
     lexicon: &'a Lexicon,
-    /// Groups, then ordered pairs of groups.
+    /// Groups, then ordered pairs of groups; and which of them are not zero.
     counts: Vec<u16>,
+    counted: Vec<u16>,
     seen: Vec<u64>,
     slots: Vec<u16>,
     words: usize,
@@ -115,6 +161,7 @@ impl<'a> Sheet<'a> {
         Self {
             lexicon,
             counts: vec![0; SIGNALS_AT],
+            counted: Vec::new(),
             seen: vec![0; SLOTS / 64],
             slots: Vec::new(),
             words: 0,
@@ -126,55 +173,63 @@ impl<'a> Sheet<'a> {
     /// Reads `text` and shows every window, the last one too, however short.
     pub fn read(&mut self, text: &str, mut window: impl FnMut(&Self)) {
         self.clear();
-        let mut hash = HASH_START;
-        let mut inside = false;
-        let mut add = |sheet: &mut Self, hash: &mut u64, inside: &mut bool| {
-            if std::mem::take(inside) {
-                sheet.word(*hash);
-                if sheet.words == WINDOW_WORDS {
-                    window(sheet);
-                    sheet.clear();
+        let bytes = text.as_bytes();
+        let (mut place, mut hash, mut inside) = (0, HASH_START, false);
+        while let Some(&byte) = bytes.get(place) {
+            place += 1;
+            let letter = LETTERS[usize::from(byte)];
+            if letter > APOSTROPHE {
+                hash = hashed(hash, letter);
+                inside = true;
+                continue;
+            }
+            let mut ends = letter == BORDER;
+            let mut alone = false;
+            if letter == BEYOND {
+                let character = text[place - 1..].chars().next().unwrap_or(' ');
+                place += character.len_utf8() - 1;
+                alone = stands_alone(character);
+                ends = alone || (!character.is_alphanumeric() && character != '\u{2019}');
+                if !ends {
+                    hash = hashed_lower(hash, character);
+                    inside |= character.is_alphanumeric();
+                } else if alone {
+                    self.end_word(&mut hash, &mut inside, &mut window);
+                    hash = hashed_lower(hash, character);
+                    inside = true;
                 }
             }
-            *hash = HASH_START;
-        };
-        for character in text.chars() {
-            if character.is_ascii_alphanumeric() {
-                hash = hashed(hash, character.to_ascii_lowercase() as u8);
-                inside = true;
-            } else if character == '\'' || character == '\u{2019}' {
-                // `you're` is read as `youre`.
-            } else if character.is_ascii() || !character.is_alphanumeric() {
-                add(self, &mut hash, &mut inside);
-            } else {
-                let alone = stands_alone(character);
-                if alone {
-                    add(self, &mut hash, &mut inside);
-                }
-                let mut buffer = [0; 4];
-                for lower in character.to_lowercase() {
-                    let bytes = lower.encode_utf8(&mut buffer).bytes();
-                    hash = bytes.fold(hash, hashed);
-                }
-                inside = true;
-                if alone {
-                    add(self, &mut hash, &mut inside);
-                }
+            if ends || alone {
+                self.end_word(&mut hash, &mut inside, &mut window);
             }
         }
-        add(self, &mut hash, &mut inside);
+        self.end_word(&mut hash, &mut inside, &mut window);
         if self.words > 0 {
             window(self);
         }
+    }
+
+    fn end_word(&mut self, hash: &mut u64, inside: &mut bool, window: &mut impl FnMut(&Self)) {
+        if std::mem::take(inside) {
+            self.word(*hash);
+            if self.words == WINDOW_WORDS {
+                window(self);
+                self.clear();
+            }
+        }
+        *hash = HASH_START;
     }
 
     fn clear(&mut self) {
         if self.words == 0 {
             return;
         }
-        self.counts.fill(0);
-        self.seen.fill(0);
-        self.slots.clear();
+        for place in self.counted.drain(..) {
+            self.counts[usize::from(place)] = 0;
+        }
+        for slot in self.slots.drain(..) {
+            self.seen[usize::from(slot) / 64] = 0;
+        }
         self.words = 0;
         self.recent = [0; WITHIN];
         self.last_hash = 0;
@@ -190,14 +245,26 @@ impl<'a> Sheet<'a> {
         if groups != 0 {
             let before = self.recent.iter().fold(0, |all, groups| all | groups);
             for second in bits(groups) {
-                bump(&mut self.counts[second]);
+                self.bump(second);
                 for first in bits(before & !(1 << second)) {
-                    bump(&mut self.counts[PAIRS_AT + first * GROUP_COUNT + second]);
+                    self.bump(PAIRS_AT + first * GROUP_COUNT + second);
                 }
             }
         }
         self.recent[self.words % WITHIN] = groups;
         self.words += 1;
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a place is below SIGNALS_AT"
+    )]
+    fn bump(&mut self, place: usize) {
+        let count = &mut self.counts[place];
+        if *count == 0 {
+            self.counted.push(place as u16);
+        }
+        *count = count.saturating_add(1);
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a slot is below SLOTS")]
@@ -231,30 +298,26 @@ impl<'a> Sheet<'a> {
     }
 
     /// Every feature that is not zero, by its place below `FEATURES`.
-    pub fn each(&self, mut feature: impl FnMut(usize, f32)) {
-        for (place, &count) in self.counts.iter().enumerate() {
-            if count > 0 {
-                feature(place, COUNT_SCALE * (1.0 + f32::from(count)).ln());
-            }
-        }
+    pub fn features(&self) -> impl Iterator<Item = (usize, f32)> + use<'_, 'a> {
+        let counts = self.counted.iter().map(|&place| {
+            let count = usize::from(self.counts[usize::from(place)]);
+            let logs = &self.lexicon.logs;
+            (usize::from(place), logs[count.min(logs.len() - 1)])
+        });
         let signals = self.signals().take(SIGNALS_MAX).count();
-        if signals > 0 {
-            feature(SIGNALS_AT, SIGNAL_SCALE * small(signals));
-        }
+        let signals = (signals > 0).then_some((SIGNALS_AT, SIGNAL_SCALE * small(signals)));
         let value = WORD_SCALE / small(self.slots.len().max(1)).sqrt();
-        for &slot in &self.slots {
-            feature(WORDS_AT + usize::from(slot), value);
-        }
+        let words = self
+            .slots
+            .iter()
+            .map(move |&slot| (WORDS_AT + usize::from(slot), value));
+        counts.chain(signals).chain(words)
     }
 }
 
 /// Scripts that write without spaces are read by the character.
 const fn stands_alone(character: char) -> bool {
     matches!(character, '\u{3040}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}')
-}
-
-const fn bump(count: &mut u16) {
-    *count = count.saturating_add(1);
 }
 
 #[expect(

@@ -127,7 +127,7 @@ impl GuardInjection {
     fn judge_on(&self, sheet: &mut Sheet<'_>, text: &str) -> Judgement {
         let mut judgement = Judgement::default();
         sheet.read(text, |window| {
-            let logit = self.model.logit(|feature| window.each(feature));
+            let logit = self.model.logit(window.features());
             judgement.score = judgement.score.max(logistic(logit));
             judgement.intents |= window.intents();
         });

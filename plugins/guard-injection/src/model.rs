@@ -66,11 +66,13 @@ impl Model {
         bytes
     }
 
-    /// The sum before the logistic.
+    /// The sum before the logistic, of features by their places.
     #[must_use]
-    pub fn logit(&self, each: impl FnOnce(&mut dyn FnMut(usize, f32))) -> f32 {
+    pub fn logit(&self, features: impl IntoIterator<Item = (usize, f32)>) -> f32 {
         let mut sum = 0.0;
-        each(&mut |place, value| sum += f32::from(self.weights[place]) * value);
+        for (place, value) in features {
+            sum += f32::from(self.weights[place]) * value;
+        }
         self.bias + self.scale * sum
     }
 }

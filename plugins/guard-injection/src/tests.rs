@@ -64,7 +64,7 @@ proptest! {
         all[..8].copy_from_slice(&weights);
         let model = Model::read(&Model::write(&all, bias)).expect("a model");
         for (place, weight) in weights.iter().enumerate() {
-            let logit = model.logit(|each| each(place, 1.0));
+            let logit = model.logit([(place, 1.0)]);
             prop_assert!((logit - bias - weight).abs() < 0.02, "{logit} {weight}");
         }
     }

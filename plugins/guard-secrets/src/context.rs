@@ -14,6 +14,9 @@ const TELLING_BYTES: usize = 6;
 const VALUE_BYTES_MIN: usize = 10;
 const PASSWORD_BYTES_MIN: usize = 8;
 
+/// The type of a file that is the key of an account.
+const ACCOUNT: &[u8] = b"service_account";
+
 /// Names of values that are secret.
 const KEYWORDS: &[&str] = &[
     "secret",
@@ -141,6 +144,7 @@ pub(crate) fn see(bytes: &[u8], at: usize, complete: bool) -> (Seen, Place) {
     let seen = match place {
         Place::Url => url(bytes, at, complete),
         Place::User => user(bytes, at, complete),
+        Place::Scheme | Place::Assigned if !may_be_value(bytes, at, complete) => Seen::Nothing,
         Place::Scheme => value(bytes, at, complete, Name::Scheme),
         Place::Assigned => match name(back) {
             Some(name) => value(bytes, at, complete, name),
@@ -148,6 +152,15 @@ pub(crate) fn see(bytes: &[u8], at: usize, complete: bool) -> (Seen, Place) {
         },
     };
     (seen, place)
+}
+
+/// Whether a value may stand at `at`, whatever its name: most of what stands behind a comma or a colon is a word.
+fn may_be_value(bytes: &[u8], at: usize, complete: bool) -> bool {
+    let rest = &bytes[at..];
+    let run = Class::PASSWORD.run(rest, usize::MAX);
+    let goes_on = run == rest.len() && !complete;
+    let is_random = || run >= PASSWORD_BYTES_MIN && rest[..run].iter().any(u8::is_ascii_digit);
+    goes_on || is_random() || rest.starts_with(ACCOUNT)
 }
 
 /// What a value stands behind.
@@ -165,12 +178,14 @@ impl Place {
             b'/' => back.ends_with(b"://").then_some(Self::Url),
             b' ' | b'\t' | b'"' | b'\'' | b'`' | b'=' | b':' | b'>' | b'\\' => {
                 let before = trimmed(back, b"\"'` \t");
-                if is_user_option(before, back.len() - before.len()) {
-                    Some(Self::User)
-                } else if ends_with_scheme(before) {
-                    Some(Self::Scheme)
-                } else {
-                    Some(Self::Assigned)
+                // The last byte tells what it may be at most; behind a word it is mostly nothing.
+                match before.last()?.to_ascii_lowercase() {
+                    b'u' | b'r' | b'=' if is_user_option(before, back.len() - before.len()) => {
+                        Some(Self::User)
+                    }
+                    b'r' | b'c' | b'n' | b'y' if ends_with_scheme(before) => Some(Self::Scheme),
+                    b'=' | b':' | b'>' | b'|' | b'?' | b',' | b'\\' => Some(Self::Assigned),
+                    _ => None,
                 }
             }
             _ => None,
@@ -284,10 +299,7 @@ fn value(bytes: &[u8], at: usize, complete: bool, name: Name) -> Seen {
     } else {
         Class::VALUE
     };
-    let run = bytes[at..]
-        .iter()
-        .take_while(|byte| class.has(**byte))
-        .count();
+    let run = class.run(&bytes[at..], usize::MAX);
     let end = at + run;
     if end == bytes.len() && !complete {
         return Seen::More {
@@ -311,7 +323,7 @@ fn value(bytes: &[u8], at: usize, complete: bool, name: Name) -> Seen {
 
 fn is_secret(value: &[u8], name: Name, quoted: bool) -> bool {
     if name == Name::Type {
-        return quoted && value == b"service_account";
+        return quoted && value == ACCOUNT;
     }
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = value

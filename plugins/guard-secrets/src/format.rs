@@ -9,6 +9,8 @@ use crate::seen::{Seen, entropy};
 /// Shortest run that tells of a token, once its literal beginning is there; and where it has none.
 const TELLING_BYTES: usize = 6;
 const TELLING_BYTES_ALONE: usize = 20;
+/// Shorter than any token; words of prose are not looked at any further.
+const TOKEN_BYTES_MIN: usize = 13;
 
 /// Patterns with the least entropy of what follows their beginning, in bits a byte. The forms are public facts of the
 /// providers, after the documentation of each and the rules that secret scanners publish.
@@ -237,6 +239,10 @@ impl Formats {
     /// What stands at `at`, where a word begins.
     pub(crate) fn see(&self, bytes: &[u8], at: usize, complete: bool) -> Seen {
         let mut seen = Seen::Nothing;
+        let run = Class::TOKEN.run(&bytes[at..], TOKEN_BYTES_MIN);
+        if run < TOKEN_BYTES_MIN && (complete || at + run < bytes.len()) {
+            return seen;
+        }
         let Some(numbers) = self.begin.get(usize::from(bytes[at])) else {
             return seen;
         };
@@ -293,11 +299,7 @@ impl Format {
                 }
                 Part::Run { class, min, max } => {
                     let rest = &bytes[place..];
-                    let run = rest
-                        .iter()
-                        .take(*max)
-                        .take_while(|byte| class.has(**byte))
-                        .count();
+                    let run = class.run(rest, *max);
                     if run < *min {
                         return if run == rest.len() {
                             more(bytes.len(), literal_bytes)

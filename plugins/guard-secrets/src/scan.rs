@@ -147,10 +147,7 @@ impl Scan for Scanner {
         if kind == Kind::PrivateKey as usize {
             return pem::tail(rest, complete);
         }
-        let bytes = rest
-            .iter()
-            .take_while(|byte| Class::TAIL.has(**byte))
-            .count();
+        let bytes = Class::VALUE.run(rest, usize::MAX);
         Tail {
             bytes,
             ended: bytes < rest.len() || complete,

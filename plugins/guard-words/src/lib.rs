@@ -33,7 +33,12 @@ pub struct Scanner {
     lists: Vec<List>,
     words: Words,
     patterns: Option<Patterns>,
+    /// What may begin with a byte: `WORD`, `PATTERN`.
+    begins: [u8; 256],
 }
+
+const WORD: u8 = 1;
+const PATTERN: u8 = 2;
 
 /// The configured guard.
 #[derive(Debug)]
@@ -56,11 +61,7 @@ impl Plugin for GuardWords {
         } else {
             Some(Patterns::new(&settings.patterns)?)
         };
-        let scanner = Scanner {
-            lists: settings.lists,
-            words,
-            patterns,
-        };
+        let scanner = Scanner::new(settings.lists, words, patterns);
         // A mask that is masked again by the next guard tells nothing, and one that holds the word hides nothing.
         for list in &scanner.lists {
             if list.act == Act::Mask && !finds(&scanner, &list.placeholder).is_empty() {
@@ -75,13 +76,43 @@ impl Plugin for GuardWords {
 }
 
 impl Scanner {
-    fn may_begin(&self, byte: u8) -> bool {
-        self.words.may_begin(byte)
-            || self
-                .patterns
+    fn new(lists: Vec<List>, words: Words, patterns: Option<Patterns>) -> Self {
+        let mut begins = [0; 256];
+        for (byte, begins) in (0_u8..=255).zip(&mut begins) {
+            if words.may_begin(byte) {
+                *begins |= WORD;
+            }
+            if patterns
                 .as_ref()
                 .is_some_and(|patterns| patterns.may_begin(byte))
+            {
+                *begins |= PATTERN;
+            }
+        }
+        Self {
+            lists,
+            words,
+            patterns,
+            begins,
+        }
     }
+
+    /// What may begin at a place; in the middle of a word of ASCII no word does.
+    fn may_begin(&self, bytes: &[u8], at: usize) -> u8 {
+        let begins = self.begins[usize::from(bytes[at])];
+        if begins & WORD == 0 || !goes_on(bytes[at]) {
+            return begins;
+        }
+        match at.checked_sub(1) {
+            Some(before) if goes_on(bytes[before]) => begins & !WORD,
+            _ => begins,
+        }
+    }
+}
+
+/// Whether a byte of ASCII goes on with a word.
+const fn goes_on(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 impl Scan for Scanner {
@@ -96,11 +127,12 @@ impl Scan for Scanner {
     fn step(&self, text: &str, at: usize, complete: bool) -> Step {
         let bytes = text.as_bytes();
         let clean = |from: usize| {
-            let next = (from..bytes.len())
-                .find(|&place| text.is_char_boundary(place) && self.may_begin(bytes[place]));
-            Step::Clean(next.unwrap_or(bytes.len()) - at)
+            let begins =
+                |place: &usize| self.may_begin(bytes, *place) != 0 && text.is_char_boundary(*place);
+            Step::Clean((from..bytes.len()).find(begins).unwrap_or(bytes.len()) - at)
         };
-        if !self.may_begin(bytes[at]) {
+        let begins = self.may_begin(bytes, at);
+        if begins == 0 {
             return clean(at + 1);
         }
         // The window makes the bound hold by construction: what lies beyond it cannot change a decision.
@@ -112,14 +144,10 @@ impl Scan for Scanner {
             text
         };
         let mut found = Found::Nothing;
-        if self.words.may_begin(bytes[at]) {
+        if begins & WORD != 0 {
             found = self.words.see(window, at, complete || beyond);
         }
-        if let Some(patterns) = self
-            .patterns
-            .as_ref()
-            .filter(|patterns| patterns.may_begin(bytes[at]))
-        {
+        if let Some(patterns) = self.patterns.as_ref().filter(|_| begins & PATTERN != 0) {
             found = found.or(patterns.see(window, at, complete && !beyond, complete || beyond));
         }
         match found {

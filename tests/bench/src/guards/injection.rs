@@ -50,11 +50,14 @@ enum Which {
 impl Text {
     fn new(row: &Value, lexicon: &Lexicon) -> Self {
         let body = text(row, "text");
-        let mut windows = Vec::new();
+        let mut windows: Vec<Sparse> = Vec::new();
         Sheet::new(lexicon).read(body, |sheet| {
-            let mut features = Sparse::new();
-            sheet.each(|place, value| features.push((place_number(place), value)));
-            windows.push(features);
+            let features = sheet.features();
+            windows.push(
+                features
+                    .map(|(place, value)| (place_number(place), value))
+                    .collect(),
+            );
         });
         Self {
             id: text(row, "id").to_owned(),
@@ -145,11 +148,11 @@ impl Trained {
 
     fn score(&self, text: &Text) -> f32 {
         let logit = |features: &Sparse| match self {
-            Self::Shipped(model, _) => model.logit(|each| {
-                for &(place, value) in features {
-                    each(place as usize, value);
-                }
-            }),
+            Self::Shipped(model, _) => model.logit(
+                features
+                    .iter()
+                    .map(|&(place, value)| (place as usize, value)),
+            ),
             Self::Plain(learnt, _) => learnt.logit(features),
         };
         let which = match self {
