@@ -63,6 +63,14 @@ const MEASURES: &[Measure] = &[
         example: None,
     },
     Measure {
+        kind: Kind::Prove,
+        name: "isolation",
+        about: "plugins that try to remember; a tenant that does its worst beside one that just works",
+        package: "pointsman-e2e",
+        model: false,
+        example: None,
+    },
+    Measure {
         kind: Kind::Bench,
         name: "swap",
         about: "activations of ready versions: from the commit until requests obey, and the whole call",
@@ -73,7 +81,7 @@ const MEASURES: &[Measure] = &[
     Measure {
         kind: Kind::Bench,
         name: "plugins",
-        about: "each shipped plugin on its own config, fresh and pooled; a stream guard by the chunk",
+        about: "each shipped plugin on a 4 KB request: fresh, pooled, native; the chain of steps; threads",
         package: "pointsman-bench",
         model: false,
         example: Some("bench_plugins"),
@@ -82,6 +90,14 @@ const MEASURES: &[Measure] = &[
         kind: Kind::Bench,
         name: "routing",
         about: "what the learned router is worth, on known topics and on new ones, next to a draw and subject means",
+        package: "pointsman-bench",
+        model: false,
+        example: None,
+    },
+    Measure {
+        kind: Kind::Bench,
+        name: "tenants",
+        about: "memory with 10,000 tenants and keys under 50 policies that use every plugin",
         package: "pointsman-bench",
         model: false,
         example: None,

@@ -259,13 +259,6 @@ impl Exchange {
     /// Writes `closed` (and `opened`, where a phase before `reserve` refused); whether it is written.
     pub(crate) fn record(&mut self, outcome: Outcome, error: Option<&GatewayError>) -> bool {
         self.timeline.enter(Phase::Record);
-        let (later_steps, cost) = match &mut self.decided {
-            Some(decided) => (
-                std::mem::take(&mut decided.later_steps),
-                std::mem::take(&mut decided.cost),
-            ),
-            None => (Vec::new(), Vec::new()),
-        };
         let outcome = match (outcome, &self.cut) {
             (Outcome::Ok, Some(_)) => Outcome::Cut,
             (outcome, _) => outcome,
@@ -283,21 +276,13 @@ impl Exchange {
             status: self.status,
             code: error.map(|error| error.kind.code()),
         });
+        let used = self.used_tokens();
         if let Some(known) = &self.principal {
-            let used = self.used_tokens();
             known.tenant_meter.ended(outcome, used, epoch_ms());
         }
-        let Some(tenant) = self
-            .principal
-            .as_ref()
-            .map(|principal| principal.tenant.to_string())
-        else {
-            self.observe_unrecorded(outcome, error);
-            return false;
-        };
         // The log's last room belongs to the requests that it admitted.
         let is_shut_out = error.is_some_and(|error| error.kind == ErrorKind::AuditUnavailable);
-        if self.policy.is_none() || (is_shut_out && !self.opened) {
+        if self.principal.is_none() || self.policy.is_none() || (is_shut_out && !self.opened) {
             self.observe_unrecorded(outcome, error);
             return false;
         }
@@ -305,47 +290,8 @@ impl Exchange {
             tracing::error!(error = %error, "decision could not be opened");
             return false;
         }
-        let phases = self.timeline.take(self.observed.is_sampled());
-        let used = self.used_tokens();
-        let charged = self.charge(&cost);
-        let closed = Closed {
-            id: self.id.clone(),
-            at_ms: epoch_ms(),
-            tenant,
-            outcome,
-            status: self.status,
-            error: match (error, &self.cut) {
-                (Some(error), _) => Some(error.kind.code().to_owned()),
-                (None, cut) => cut.as_ref().map(|cut| cut.code.clone()),
-            },
-            error_message: match (error, &self.cut) {
-                (Some(error), _) => Some(recordable(error)),
-                (None, cut) => cut.as_ref().map(|cut| cut.detail.clone()),
-            },
-            target: self.answered_by.clone(),
-            attempts: std::mem::take(&mut self.attempts),
-            steps: later_steps,
-            cost_pico_usd: account::sum(&cost),
-            unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
-            estimated: cost
-                .iter()
-                .any(|line| matches!(line.amount, Amount::Estimated(_))),
-            cost,
-            ttft_us: self.ttft_us,
-            total_us: self.elapsed_us(),
-            response_digest: (self.response_bytes > 0)
-                .then(|| Digest(self.response_hash.clone().finalize().into())),
-            response_bytes: self.response_bytes,
-            key: self
-                .principal
-                .as_ref()
-                .map(|principal| principal.key.to_string())
-                .unwrap_or_default(),
-            charged_pico_usd: charged,
-            budgets: self.windows(),
-            cache: self.cache_use,
-            phases,
-        };
+        let closed = self.closed(outcome, error);
+        let charged = closed.charged_pico_usd;
         self.worker.metrics.closed(&closed);
         let record = Record::Closed(Box::new(closed));
         let reservation = self.reservation.take();
@@ -366,6 +312,55 @@ impl Exchange {
             self.observe(closed, error);
         }
         is_written
+    }
+
+    /// The record of how it ended; takes what only that holds.
+    fn closed(&mut self, outcome: Outcome, error: Option<&GatewayError>) -> Closed {
+        let (steps, cost) = match &mut self.decided {
+            Some(decided) => (
+                std::mem::take(&mut decided.later_steps),
+                std::mem::take(&mut decided.cost),
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
+        let of_principal = |part: fn(&Principal) -> &Arc<str>| {
+            let known = self.principal.as_ref();
+            known.map_or_else(String::new, |known| part(known).to_string())
+        };
+        Closed {
+            id: self.id.clone(),
+            at_ms: epoch_ms(),
+            tenant: of_principal(|known| &known.tenant),
+            outcome,
+            status: self.status,
+            error: match (error, &self.cut) {
+                (Some(error), _) => Some(error.kind.code().to_owned()),
+                (None, cut) => cut.as_ref().map(|cut| cut.code.clone()),
+            },
+            error_message: match (error, &self.cut) {
+                (Some(error), _) => Some(recordable(error)),
+                (None, cut) => cut.as_ref().map(|cut| cut.detail.clone()),
+            },
+            target: self.answered_by.clone(),
+            attempts: std::mem::take(&mut self.attempts),
+            steps,
+            cost_pico_usd: account::sum(&cost),
+            unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
+            estimated: cost
+                .iter()
+                .any(|line| matches!(line.amount, Amount::Estimated(_))),
+            charged_pico_usd: self.charge(&cost),
+            cost,
+            ttft_us: self.ttft_us,
+            total_us: self.elapsed_us(),
+            response_digest: (self.response_bytes > 0)
+                .then(|| Digest(self.response_hash.clone().finalize().into())),
+            response_bytes: self.response_bytes,
+            key: of_principal(|known| &known.key),
+            budgets: self.windows(),
+            cache: self.cache_use,
+            phases: self.timeline.take(self.observed.is_sampled()),
+        }
     }
 
     /// Sends what waited for the record, or the error.
