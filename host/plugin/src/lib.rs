@@ -38,7 +38,7 @@ pub use fault::{PluginError, StepFailure};
 pub use guard::ResponseGuard;
 pub use limits::StepLimits;
 pub use load::LoadError;
-pub use plugin::{Plugin, PluginInfo};
+pub use plugin::{Plugin, PluginInfo, StepDefaults};
 pub use prepare::{Finding, Instances, PrepareError, StepSpec};
 pub use runtime::{Runtime, RuntimeConfig, RuntimeError};
 pub use secrets::Secret;

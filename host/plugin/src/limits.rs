@@ -30,6 +30,13 @@ impl Default for StepLimits {
     }
 }
 
+/// The most that a plugin may ask for by itself, where the step says nothing: what an interpreter needs.
+pub(crate) const ASKED_MEMORY_MIB_MAX: u32 = 128;
+/// The same for the fuel of a call.
+pub(crate) const ASKED_FUEL_MAX: u64 = 1_000_000_000;
+/// The same for the milliseconds of a call.
+pub(crate) const ASKED_EPOCH_MS_MAX: u32 = 500;
+
 /// Bytes of a component.
 pub(crate) const COMPONENT_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a step's configuration as JSON.
@@ -93,8 +100,9 @@ pub(crate) const WASM_STACK_BYTES: usize = 512 << 10;
 pub(crate) const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (512 << 10);
 /// Calls that may be under way, node-wide.
 pub(crate) const CALLS_UNDER_WAY_MAX: u32 = 256;
-/// Core instances of a component (shims count).
-pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+/// Core instances of a component (shims count). A component with Python in it has about 40: libraries, and a stub for
+/// each WASI interface.
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 /// Memories of a component.
 pub(crate) const MEMORIES_PER_COMPONENT: u32 = 2;
 /// Tables of a component.

@@ -13,7 +13,7 @@ use crate::generated::exports::pointsman::plugin::meta;
 use crate::instance::{self, RoleIndices};
 use crate::limits;
 use crate::machine::Machine;
-use crate::plugin::{Identity, Plugin, PluginInfo};
+use crate::plugin::{Identity, Plugin, PluginInfo, StepDefaults};
 use crate::state::{Allowance, State};
 
 /// Why a component is refused.
@@ -278,12 +278,14 @@ fn understood(info: meta::Info, roles: Vec<Role>) -> Result<PluginInfo, LoadErro
         .map_err(|error| bad("config-schema", format!("not JSON: {error}")))?;
     let attributes = crate::wit::attributes_in(info.attributes)
         .map_err(|cause| bad("attributes", cause.detail))?;
+    let defaults = StepDefaults::asked(&attributes).map_err(|detail| bad("attributes", detail))?;
     Ok(PluginInfo {
         name: info.name,
         version: info.version,
         roles,
         imports,
         config_schema,
+        defaults,
         attributes,
     })
 }

@@ -340,7 +340,16 @@ fn template(
             return Ok(template);
         }
     }
-    let template = match frozen(runtime, plugin, &key, &config, data) {
+    // An interpreter's snapshot is another 12 to 18 MB to compile for each configuration, while configuring a pooled
+    // instance takes it milliseconds.
+    let as_usual = plugin.info.defaults.instances == Instances::Fresh;
+    let frozen = if as_usual || instances == Instances::Fresh {
+        frozen(runtime, plugin, &key, &config, data)
+    } else {
+        let reason = "the plugin's instances are pooled by default";
+        Err(SnapshotError::Unsupported(reason.to_owned()))
+    };
+    let template = match frozen {
         Ok(pre) => Template {
             pre,
             configure: None,

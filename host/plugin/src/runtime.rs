@@ -10,6 +10,7 @@ use wasmtime::component::{HasSelf, Linker};
 use crate::compile_cache::{CacheError, CompileCache};
 use crate::function_cache::FunctionCache;
 use crate::generated::pointsman::plugin as wit;
+use crate::limits;
 use crate::load::{self, LoadError, Loader};
 use crate::machine::Machine;
 use crate::plugin::Plugin;
@@ -35,7 +36,7 @@ impl Default for RuntimeConfig {
         Self {
             compile_cache_dir: None,
             instances_max: 1000,
-            memory_max_mib: 64,
+            memory_max_mib: limits::ASKED_MEMORY_MIB_MAX,
         }
     }
 }

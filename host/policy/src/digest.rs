@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::{PluginRef, Policy};
+use crate::policy::{Instances, PluginRef, Policy};
 
 /// sha256 of bytes, as for plugins and data files.
 #[must_use]
@@ -52,6 +52,12 @@ pub fn normal_form(policy: &Policy, plugins: &BTreeMap<PluginRef, Digest>) -> Va
         if let Some(digest) = plugins.get(&written.plugin) {
             step["plugin"] = json!(digest);
         }
+        // What is not said is the plugin's to choose, which is not the same as saying `fresh`.
+        step["instances"] = match written.instances {
+            None => json!("fresh"),
+            Some(Instances::Fresh) => json!("fresh, said"),
+            Some(Instances::Pooled) => json!("pooled"),
+        };
     }
     value
 }

@@ -219,9 +219,9 @@ pub struct Step {
     /// The bundle's files that it may read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<String>,
-    /// Whether a decision gets an instance of its own.
-    #[serde(default)]
-    pub instances: Instances,
+    /// Whether a decision gets an instance of its own; absent: as the plugin asks, else fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Instances>,
     /// What a call may use.
     #[serde(default)]
     pub limits: StepLimits,

@@ -1,4 +1,4 @@
-//! What can go wrong between a plugin crate and its component, each with the next step.
+//! What can go wrong between a plugin's sources and its component, each with the next step.
 
 use std::path::PathBuf;
 
@@ -53,6 +53,62 @@ pub enum BuildError {
     )]
     Componentize {
         /// What the encoder said.
+        detail: String,
+    },
+    /// `plugin.toml` is not one.
+    #[error("{path}: {detail}")]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what is expected.
+        detail: String,
+    },
+    /// A program that only the author can install is not there.
+    #[error("{tool} is missing; {install}")]
+    MissingTool {
+        /// The program.
+        tool: String,
+        /// How it is installed.
+        install: String,
+    },
+    /// There is no folder for toolchains.
+    #[error(
+        "no folder for toolchains: neither HOME nor XDG_CACHE_HOME is set; name one in POINTSMAN_TOOLS"
+    )]
+    NoToolsFolder,
+    /// A toolchain could not be installed.
+    #[error("{tool} could not install what the build needs:\n{detail}\n{advice}")]
+    Install {
+        /// `pip` or `npm`.
+        tool: String,
+        /// What it said.
+        detail: String,
+        /// What to do.
+        advice: String,
+    },
+    /// An installed program could not be started.
+    #[error("cannot run `{program}`")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A compiler of another language than Rust failed.
+    #[error("{tool} could not build {name}:\n{detail}")]
+    Tool {
+        /// The compiler.
+        tool: String,
+        /// The plugin.
+        name: String,
+        /// What it said.
+        detail: String,
+    },
+    /// The contract could not be turned into bindings.
+    #[error("cannot generate bindings: {detail}")]
+    Bindings {
+        /// Why.
         detail: String,
     },
     /// A file could not be read or written.

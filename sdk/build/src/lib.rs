@@ -1,16 +1,27 @@
-//! From plugin crates to components: `cargo build` for `wasm32-unknown-unknown`, then `wit-component`. No other tool
-//! is needed.
+//! From plugins to components. Rust: `cargo build` for `wasm32-unknown-unknown`, then `wit-component`; no other tool is
+//! needed. Python, JavaScript and C: a folder with `plugin.toml`, and a toolchain that is installed on first use.
 //!
-//! Promises: one cargo call for all crates of a workspace; components name no path of the machine they were built
-//! on; a component is replaced whole or not at all. Refuses to know: what plugins mean, wasmtime, the gateway.
+//! Promises: one cargo call for all crates of a workspace; components of Rust and C name no path of the machine they
+//! were built on; a component is replaced whole or not at all; nothing of the system is changed.
+//! Refuses to know: what plugins mean, wasmtime, the gateway.
 #![warn(missing_docs)]
 
+mod c;
 mod cargo;
 mod error;
+mod javascript;
+mod manifest;
+mod python;
+mod tools;
+mod unexport;
+mod world;
 
 use std::path::{Path, PathBuf};
 
 pub use error::BuildError;
+pub use manifest::Language;
+
+use manifest::Manifest;
 
 /// The Rust target that components are built from: it has no ambient imports.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -24,6 +35,18 @@ pub struct Options {
     pub features: Vec<String>,
     /// Refuse to touch the network or change the lock file.
     pub locked: bool,
+    /// Where toolchains of other languages are installed; none: `POINTSMAN_TOOLS`, else the user's cache folder.
+    pub tools_dir: Option<PathBuf>,
+    /// Told of steps that take long; none: nobody is.
+    pub progress: Option<fn(&str)>,
+}
+
+impl Options {
+    fn say(&self, what: &str) {
+        if let Some(progress) = self.progress {
+            progress(what);
+        }
+    }
 }
 
 /// A component on disk.
@@ -37,7 +60,33 @@ pub struct Component {
     pub bytes: u64,
 }
 
-/// Builds one plugin crate and returns its component's file.
+/// The language of a plugin's folder: what its `plugin.toml` says, else Rust.
+///
+/// # Errors
+/// When there is a `plugin.toml` and it is wrong.
+pub fn language(folder: &Path) -> Result<Language, BuildError> {
+    if Manifest::is_in(folder) {
+        return Ok(Manifest::read(folder)?.language);
+    }
+    Ok(Language::Rust)
+}
+
+/// Writes the SDK's files into `build/sdk` of a plugin's folder, where editors find them. Rust has its SDK as a crate.
+///
+/// # Errors
+/// When there is no sound `plugin.toml`, or a file cannot be written.
+pub fn write_sdk(folder: &Path) -> Result<(), BuildError> {
+    let manifest = Manifest::read(folder)?;
+    let sdk = folder.join("build/sdk");
+    match manifest.language {
+        Language::Rust => Ok(()),
+        Language::Python => python::write_sdk(&sdk),
+        Language::JavaScript => javascript::write_sdk(&sdk),
+        Language::C => c::write_sdk(&manifest, &sdk),
+    }
+}
+
+/// Builds one plugin, of any language, and returns its component's file.
 ///
 /// # Errors
 /// What went wrong and what to do next.
@@ -46,6 +95,9 @@ pub fn build_component(
     target_dir: &Path,
     options: &Options,
 ) -> Result<PathBuf, BuildError> {
+    if Manifest::is_in(crate_dir) {
+        return build_other(&Manifest::read(crate_dir)?, target_dir, options);
+    }
     let components = build_components(&[crate_dir], target_dir, options)?;
     let component = components.into_iter().next();
     component
@@ -88,6 +140,31 @@ pub fn build_components<P: AsRef<Path>>(
         .collect()
 }
 
+fn build_other(
+    manifest: &Manifest,
+    build_dir: &Path,
+    options: &Options,
+) -> Result<PathBuf, BuildError> {
+    let build_dir = std::path::absolute(build_dir).map_err(|source| BuildError::Io {
+        path: build_dir.to_owned(),
+        source,
+    })?;
+    let bytes = match manifest.language {
+        Language::Python => python::build(manifest, &build_dir, options)?,
+        Language::JavaScript => javascript::build(manifest, &build_dir, options)?,
+        Language::C | Language::Rust => c::build(manifest, &build_dir, options)?,
+    };
+    let out_dir = options
+        .out_dir
+        .clone()
+        .unwrap_or_else(|| build_dir.join("plugins"));
+    std::fs::create_dir_all(&out_dir).map_err(|source| BuildError::Io {
+        path: out_dir.clone(),
+        source,
+    })?;
+    Ok(put(&manifest.name, &bytes, &out_dir)?.path)
+}
+
 /// Wraps a core module that carries the SDK's component types into a component, and validates it.
 ///
 /// # Errors
@@ -111,11 +188,18 @@ fn write_component(name: &str, core: &Path, out_dir: &Path) -> Result<Component,
         move |source| BuildError::Io { path, source }
     };
     let core_bytes = std::fs::read(core).map_err(io(core))?;
-    let bytes = componentize(&core_bytes)?;
+    put(name, &componentize(&core_bytes)?, out_dir)
+}
+
+fn put(name: &str, bytes: &[u8], out_dir: &Path) -> Result<Component, BuildError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BuildError::Io { path, source }
+    };
     let path = out_dir.join(format!("{name}.wasm"));
     // Written aside and renamed, so that a reader never sees half a component.
     let aside = out_dir.join(format!(".{name}.{}.wasm", std::process::id()));
-    std::fs::write(&aside, &bytes).map_err(io(&aside))?;
+    std::fs::write(&aside, bytes).map_err(io(&aside))?;
     std::fs::rename(&aside, &path).map_err(io(&path))?;
     Ok(Component {
         name: name.to_owned(),

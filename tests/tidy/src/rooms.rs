@@ -117,6 +117,11 @@ pub const FENCES: &[Fence] = &[
         why: "bindings generated in one place let plugins forbid unsafe code",
     },
     Fence {
+        package: "wit-bindgen-c",
+        rooms: &["sdk/build"],
+        why: "bindings for C are made where C is built",
+    },
+    Fence {
         package: "wit-component",
         rooms: &["sdk/build"],
         why: "there is one way from a crate to a component",

@@ -84,6 +84,7 @@ impl World<'_> {
                 .with_context(|| format!("data file `{name}` is not in the bundle"))?;
             Ok((name.clone(), bytes.clone()))
         });
+        let defaults = plugin.info().defaults;
         let spec = StepSpec {
             id: effective.id.clone(),
             plugin,
@@ -93,10 +94,11 @@ impl World<'_> {
             grants: step.grants.clone(),
             secrets: self.house.secrets(),
             instances: match step.instances {
-                policy::Instances::Fresh => Instances::Fresh,
-                policy::Instances::Pooled => Instances::Pooled,
+                None => defaults.instances,
+                Some(policy::Instances::Fresh) => Instances::Fresh,
+                Some(policy::Instances::Pooled) => Instances::Pooled,
             },
-            limits: limits(&step.limits),
+            limits: limits(&step.limits, defaults.limits),
         };
         let prepared = self.runtime.prepare(spec).with_context(place)?;
         Ok(LiveStep {
@@ -153,8 +155,7 @@ impl World<'_> {
     }
 }
 
-fn limits(written: &policy::StepLimits) -> StepLimits {
-    let usual = StepLimits::default();
+fn limits(written: &policy::StepLimits, usual: StepLimits) -> StepLimits {
     StepLimits {
         fuel: written.fuel.unwrap_or(usual.fuel),
         memory_mib: written.memory_mib.unwrap_or(usual.memory_mib),

@@ -84,7 +84,7 @@ fn every_key_is_read() {
     let step = &policy.steps[0];
     assert_eq!(
         (step.phase, step.on_fault(), step.instances),
-        (Phase::Account, OnFault::Deny, Instances::Pooled)
+        (Phase::Account, OnFault::Deny, Some(Instances::Pooled))
     );
     assert_eq!(step.plugin.to_string(), "account-tokens@0.1");
     assert_eq!(step.limits.fuel, Some(50_000_000));
