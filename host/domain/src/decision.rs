@@ -224,6 +224,9 @@ pub struct StepRecord {
     pub fuel: u64,
     /// Host calls made.
     pub host_calls: u32,
+    /// Memory of its instance at the end, KiB.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory_kib: u32,
     /// Pushes, for response guards.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub pushes: u32,

@@ -57,6 +57,8 @@ pub enum FaultKind {
     Contract,
     /// No instance could be had (pool or quota exhausted).
     Capacity,
+    /// It was not run: it faulted too often for this tenant, and rests.
+    Tripped,
 }
 
 impl FaultKind {
@@ -72,6 +74,7 @@ impl FaultKind {
             Self::Import => "import",
             Self::Contract => "contract",
             Self::Capacity => "capacity",
+            Self::Tripped => "tripped",
         }
     }
 }

@@ -88,6 +88,8 @@ pub struct CallStats {
     pub fuel: u64,
     /// Host calls made.
     pub host_calls: u32,
+    /// Linear memory of the instance at the end, KiB.
+    pub memory_kib: u32,
     /// Pushes, for response guards.
     pub pushes: u32,
     /// Whether the instance was fresh.
@@ -102,6 +104,7 @@ impl Default for CallStats {
             time_ns: 0,
             fuel: 0,
             host_calls: 0,
+            memory_kib: 0,
             pushes: 0,
             fresh: false,
             imports_digest: Digest([0; 32]),

@@ -32,6 +32,17 @@ pub enum StepFailure {
     Plugin(#[from] PluginError),
 }
 
+impl StepFailure {
+    /// The kind of the fault, where it is one.
+    #[must_use]
+    pub const fn fault(&self) -> Option<FaultKind> {
+        match self {
+            Self::Fault(fault) => Some(fault.kind),
+            Self::Plugin(_) => None,
+        }
+    }
+}
+
 /// A fault without the plugin's name; travels through wasmtime as an error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pointsman_domain::Attribute;
 use pointsman_domain::guard::{Action, Channel, Delta};
+use pointsman_domain::{Attribute, FaultKind};
 use wasmtime::component::ResourceAny;
 
 use crate::call::CallStats;
@@ -16,6 +16,7 @@ use crate::plugin::Identity;
 use crate::record::Fold;
 use crate::state::State;
 use crate::step::{Step, nanoseconds};
+use crate::trips::Turn;
 use crate::{limits, wit};
 
 /// A guard of one attempt. After a failure it is gone: further calls fail too.
@@ -28,6 +29,8 @@ pub struct ResponseGuard {
     fuel: u64,
     running: Option<Instance>,
     stats: CallStats,
+    /// Until it is known whether the answer went well.
+    turn: Option<Turn>,
 }
 
 struct Instance {
@@ -47,7 +50,13 @@ impl std::fmt::Debug for ResponseGuard {
 
 impl ResponseGuard {
     /// A guard that was constructed in this instance, at this cost.
-    pub(crate) fn new(step: &Step, live: Live, guard: ResourceAny, stats: CallStats) -> Self {
+    pub(crate) fn new(
+        step: &Step,
+        live: Live,
+        guard: ResourceAny,
+        stats: CallStats,
+        turn: Option<Turn>,
+    ) -> Self {
         let limits = &step.allowance.limits;
         let fuel = limits.fuel.saturating_mul(limits::RESPONSE_FUEL_CALLS);
         Self {
@@ -58,6 +67,7 @@ impl ResponseGuard {
             fuel: fuel.saturating_sub(stats.fuel),
             running: Some(Instance { live, guard }),
             stats,
+            turn,
         }
     }
 
@@ -87,10 +97,15 @@ impl ResponseGuard {
     pub async fn push(&mut self, deltas: &[Delta]) -> Result<Vec<Action>, StepFailure> {
         self.stats.pushes = self.stats.pushes.saturating_add(1);
         let deltas: Vec<_> = deltas.iter().map(wit::delta).collect();
-        self.call(async |guest, store, guard| {
-            actions(guest.call_push(store, guard, &deltas).await?)
-        })
-        .await
+        let pushed = self
+            .call(async |guest, store, guard| {
+                actions(guest.call_push(store, guard, &deltas).await?)
+            })
+            .await;
+        if let (Ok(_), Some(turn)) = (&pushed, &mut self.turn) {
+            turn.proved();
+        }
+        pushed
     }
 
     /// A channel ended.
@@ -121,10 +136,22 @@ impl ResponseGuard {
     /// A fault, or the plugin's own error; the guard is gone then.
     pub async fn finish(&mut self, outcome: Vec<Attribute>) -> Result<Vec<Action>, StepFailure> {
         let outcome = wit::attributes(&outcome);
-        self.call(async |guest, store, guard| {
-            actions(guest.call_finish(store, guard, &outcome).await?)
-        })
-        .await
+        let finished = self
+            .call(async |guest, store, guard| {
+                actions(guest.call_finish(store, guard, &outcome).await?)
+            })
+            .await;
+        if let (Ok(_), Some(turn)) = (&finished, self.turn.take()) {
+            turn.ended(None);
+        }
+        finished
+    }
+
+    /// The host found what it answered at fault: it counts against the step.
+    pub fn blame(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.ended(Some(FaultKind::Contract));
+        }
     }
 
     /// Runs one call. The instance is out of the guard meanwhile: a call that fails, or that is dropped midway, takes
@@ -151,7 +178,13 @@ impl ResponseGuard {
             None => Err(Cause::contract("the guard has failed before").into()),
         };
         self.stats.time_ns = self.stats.time_ns.saturating_add(nanoseconds(started));
-        result.map_err(|failure| failure.of(&self.plugin.label, self.returned_bytes))
+        let result = result.map_err(|failure| failure.of(&self.plugin.label, self.returned_bytes));
+        if let Err(failure) = &result
+            && let Some(turn) = self.turn.take()
+        {
+            turn.ended(failure.fault());
+        }
+        result
     }
 
     async fn run<T: Fold>(
@@ -176,6 +209,7 @@ impl ResponseGuard {
         let state = live.store.data_mut();
         state.recorder.end(&result);
         self.stats.host_calls = state.host_calls;
+        self.stats.memory_kib = state.memory.used_kib();
         self.stats.imports_digest = state.recorder.digest();
         result
     }

@@ -29,6 +29,7 @@ mod snapshot;
 mod state;
 mod step;
 mod ticker;
+mod trips;
 mod wit;
 
 pub use call::{Call, CallStats, Counted, PriceBook, Ran, Tenant};

@@ -16,6 +16,12 @@ pub struct StepLimits {
     pub host_calls: u32,
     /// Bytes that a call may return, and that one host call may be given.
     pub returned_bytes: u32,
+    /// Faults for one tenant that trip the step for it; 0: it never trips.
+    pub faults_max: u32,
+    /// Milliseconds within which they count.
+    pub faults_within_ms: u32,
+    /// Milliseconds that a tripped step is not run, before one call tries it.
+    pub trip_ms: u32,
 }
 
 impl Default for StepLimits {
@@ -26,6 +32,9 @@ impl Default for StepLimits {
             epoch_ms: 50,
             host_calls: 10_000,
             returned_bytes: 1 << 20,
+            faults_max: 5,
+            faults_within_ms: 60_000,
+            trip_ms: 30_000,
         }
     }
 }
@@ -62,6 +71,8 @@ pub(crate) const LOG_LINES_MAX: u32 = 64;
 /// Bytes of a log line; the rest is cut.
 pub(crate) const LOG_LINE_BYTES_MAX: usize = 4096;
 
+/// Tenants whose faults a step remembers at once; the faults of others trip nothing.
+pub(crate) const TRIP_TENANTS_MAX: usize = 4096;
 /// Seconds of the longest window of `counters`.
 pub(crate) const COUNT_WINDOW_S_MAX: u32 = 3_600;
 

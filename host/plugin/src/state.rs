@@ -61,6 +61,10 @@ impl MemoryLimit {
         self.used
     }
 
+    pub(crate) fn used_kib(&self) -> u32 {
+        u32::try_from(self.used >> 10).unwrap_or(u32::MAX)
+    }
+
     /// Takes over an instance that already has memory.
     pub(crate) fn take_over(&mut self, used: usize) -> Result<(), Cause> {
         self.memory_growing(0, used, None)

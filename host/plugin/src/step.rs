@@ -10,8 +10,8 @@ use pointsman_domain::usage::{CostLine, Usage};
 use pointsman_domain::{Digest, Label, Role};
 use wasmtime::component::{Resource, ResourceAny};
 
-use crate::call::{Call, CallStats, Ran};
-use crate::fault::{Cause, Failure};
+use crate::call::{Call, CallStats, Ran, Tenant};
+use crate::fault::{Cause, Failure, StepFailure};
 use crate::guard::ResponseGuard;
 use crate::instance::{self, Live, RoleExports, RoleIndices};
 use crate::machine::Machine;
@@ -21,6 +21,7 @@ use crate::record::Fold;
 use crate::secrets::Secrets;
 use crate::snapshot::{SnapshotError, Template};
 use crate::state::{Allowance, DataFiles, ONLY, State};
+use crate::trips::{Trips, Turn};
 use crate::{check, limits, wit};
 
 /// A step of a policy.
@@ -36,6 +37,7 @@ pub struct Step {
     secrets: Arc<Secrets>,
     instances: Instances,
     coverage: Option<Coverage>,
+    trips: Option<Arc<Trips>>,
     idle: Mutex<Vec<Live>>,
 }
 
@@ -60,6 +62,10 @@ impl Step {
         allowance: Allowance,
         instances: Instances,
     ) -> wasmtime::Result<Self> {
+        let trips = Trips::new(
+            &allowance.limits,
+            format!("{id} ({})", plugin.identity.label),
+        );
         Ok(Self {
             id,
             plugin: Arc::clone(&plugin.identity),
@@ -72,6 +78,7 @@ impl Step {
             secrets,
             instances,
             coverage: None,
+            trips,
             idle: Mutex::default(),
         })
     }
@@ -205,6 +212,10 @@ impl Step {
 
     /// Starts a response guard for one attempt, on an instance of its own.
     pub async fn guard(&self, call: &Call) -> Ran<ResponseGuard> {
+        let turn = match self.turn(call) {
+            Ok(turn) => turn,
+            Err(tripped) => return self.not_run(tripped),
+        };
         let started = Instant::now();
         let _running = self.machine.ticker.running();
         let mut stats = CallStats {
@@ -221,8 +232,14 @@ impl Step {
         };
         stats.time_ns = nanoseconds(started);
         let result = match constructed {
-            Ok((live, guard)) => Ok(ResponseGuard::new(self, live, guard, stats)),
-            Err(failure) => Err(self.failed(failure)),
+            Ok((live, guard)) => Ok(ResponseGuard::new(self, live, guard, stats, turn)),
+            Err(failure) => {
+                let failure = self.failed(failure);
+                if let Some(turn) = turn {
+                    turn.ended(failure.fault());
+                }
+                Err(failure)
+            }
         };
         Ran { result, stats }
     }
@@ -241,6 +258,7 @@ impl Step {
         stats.fuel = self.allowance.limits.fuel.saturating_sub(left);
         let state = live.store.data();
         stats.host_calls = state.host_calls;
+        stats.memory_kib = state.memory.used_kib();
         stats.imports_digest = state.recorder.digest();
     }
 
@@ -251,6 +269,10 @@ impl Step {
         candidates: Option<Arc<CandidatePool>>,
         body: impl AsyncFnOnce(&mut Live) -> Result<T, Failure>,
     ) -> Ran<T> {
+        let turn = match self.turn(call) {
+            Ok(turn) => turn,
+            Err(tripped) => return self.not_run(tripped),
+        };
         let started = Instant::now();
         let _running = self.machine.ticker.running();
         let mut stats = CallStats::default();
@@ -274,13 +296,36 @@ impl Step {
             Err(failure) => Err(failure),
         };
         stats.time_ns = nanoseconds(started);
-        Ran {
-            result: result.map_err(|failure| self.failed(failure)),
-            stats,
+        let result = result.map_err(|failure| self.failed(failure));
+        if let Some(turn) = turn {
+            turn.ended(result.as_ref().err().and_then(StepFailure::fault));
+        }
+        Ran { result, stats }
+    }
+
+    /// Leave to run for the call's tenant; a rehearsal has none, and trips nothing.
+    fn turn(&self, call: &Call) -> Result<Option<Turn>, Cause> {
+        match (&self.trips, &call.tenant) {
+            (Some(trips), Some(tenant)) => trips.begin(tenant).map(Some),
+            _ => Ok(None),
         }
     }
 
-    pub(crate) fn failed(&self, failure: Failure) -> crate::StepFailure {
+    fn not_run<T>(&self, tripped: Cause) -> Ran<T> {
+        Ran {
+            result: Err(self.failed(tripped.into())),
+            stats: CallStats::default(),
+        }
+    }
+
+    /// The host found a result at fault that the runtime could not judge: it counts against the step.
+    pub fn blame(&self, tenant: &dyn Tenant) {
+        if let Some(trips) = &self.trips {
+            trips.faulted(tenant.id(), false);
+        }
+    }
+
+    pub(crate) fn failed(&self, failure: Failure) -> StepFailure {
         failure.of(&self.plugin.label, self.allowance.limits.returned_bytes)
     }
 

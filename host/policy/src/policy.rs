@@ -271,6 +271,24 @@ pub struct StepLimits {
         skip_serializing_if = "Option::is_none"
     )]
     pub epoch_ms: Option<u32>,
+    /// Faults for one tenant after which the step is not run for it for a while; 0: it always runs.
+    #[serde(
+        deserialize_with = "optional::<0, 1000, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub faults_max: Option<u32>,
+    /// Milliseconds within which they count.
+    #[serde(
+        deserialize_with = "optional::<1, 3_600_000, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub faults_within_ms: Option<u32>,
+    /// Milliseconds for which it is not run, before one request tries it.
+    #[serde(
+        deserialize_with = "optional::<1, 3_600_000, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub trip_ms: Option<u32>,
 }
 
 /// How plans are executed.

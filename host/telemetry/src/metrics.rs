@@ -110,6 +110,8 @@ pub struct Metrics {
     step_seconds: Series<2, Times>,
     step_fuel: Series<2, Counter>,
     step_faults: Series<3, Counter>,
+    tenant_fuel: Series<1, Counter>,
+    tenant_memory: Series<1, Counter>,
     attempts: Series<2, Counter>,
     usage: Series<3, Counter>,
     cost: Series<2, Dollars>,
@@ -159,6 +161,8 @@ impl Metrics {
             step_seconds: Series::new(["phase", "plugin"], || Times::new(&STEP_BOUNDS_NS)),
             step_fuel: Series::new(["phase", "plugin"], Counter::default),
             step_faults: Series::new(["phase", "plugin", "kind"], Counter::default),
+            tenant_fuel: Series::new(["tenant"], Counter::default),
+            tenant_memory: Series::new(["tenant"], Counter::default),
             attempts: Series::new(["target", "outcome"], Counter::default),
             usage: Series::new(["tenant", "target", "unit"], Counter::default),
             cost: Series::new(["tenant", "target"], Dollars::default),
@@ -210,6 +214,18 @@ impl Metrics {
             &self.step_fuel,
         );
         add(r, "step_faults", "Faults of plugins", &self.step_faults);
+        add(
+            r,
+            "tenant_step_fuel",
+            "Instructions that plugins ran for a tenant",
+            &self.tenant_fuel,
+        );
+        add(
+            r,
+            "tenant_step_memory_bytes",
+            "Memory of the instances that ran for a tenant, added up",
+            &self.tenant_memory,
+        );
         add(r, "attempts", "Tries at targets", &self.attempts);
         add(r, "usage", "Tokens and other meters", &self.usage);
         add(r, "cost_usd", "Priced cost in US dollars", &self.cost);

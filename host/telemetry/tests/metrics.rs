@@ -157,6 +157,7 @@ fn step(phase: &str, time_ns: u64, fault: Option<FaultKind>) -> StepRecord {
         digest: Some(Digest([1; 32])),
         time_ns,
         fuel: 7,
+        memory_kib: 2,
         fault: fault.map(|kind| Fault {
             plugin: plugin.clone(),
             kind,
@@ -206,6 +207,15 @@ fn steps_of_both_records_are_timed_and_their_faults_counted_by_kind() {
         &format!(r#"pointsman_step_faults_total{{{labels},kind="fuel"}} 1"#),
     );
     has(&text, &format!("pointsman_step_fuel_total{{{labels}}} 14"));
+    let tenant = r#"tenant="demo""#;
+    has(
+        &text,
+        &format!("pointsman_tenant_step_fuel_total{{{tenant}}} 21"),
+    );
+    has(
+        &text,
+        &format!("pointsman_tenant_step_memory_bytes_total{{{tenant}}} 6144"),
+    );
     has(
         &text,
         r#"pointsman_step_seconds_count{phase="guard-response",plugin="guard-pii@0.1.0"} 1"#,

@@ -138,7 +138,11 @@ impl Combination {
     }
 
     fn steps(&self) -> String {
-        let config = format!("config = {{ behaviour = \"{}\" }}", self.behaviour.name);
+        // It must fault each time, and never rest.
+        let config = format!(
+            "config = {{ behaviour = \"{}\" }}\nlimits = {{ faults-max = 0 }}",
+            self.behaviour.name
+        );
         let step = step(
             "guest",
             self.role.phase,

@@ -100,6 +100,7 @@ fn every_fault_is_told() {
         FaultKind::Import,
         FaultKind::Contract,
         FaultKind::Capacity,
+        FaultKind::Tripped,
     ];
     let missing = kinds
         .iter()

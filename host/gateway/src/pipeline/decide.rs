@@ -37,6 +37,7 @@ pub(super) fn ran(step: &LiveStep, stats: &CallStats, verdict: &str, detail: Str
         time_ns: stats.time_ns,
         fuel: stats.fuel,
         host_calls: stats.host_calls,
+        memory_kib: stats.memory_kib,
         pushes: stats.pushes,
         fresh: stats.fresh,
         fault: None,
@@ -85,15 +86,6 @@ const fn named(error: &PluginError) -> &'static str {
     }
 }
 
-/// A fault that the host finds in a result.
-fn contract(step: &LiveStep, detail: String) -> StepFailure {
-    StepFailure::Fault(Fault {
-        plugin: step.plugin.clone(),
-        kind: FaultKind::Contract,
-        detail,
-    })
-}
-
 impl Deliberation {
     /// Whether a step's `when` holds. An error runs guards and skips others.
     pub(super) fn applies(&mut self, step: &LiveStep) -> bool {
@@ -119,6 +111,18 @@ impl Deliberation {
             steps.push(record);
         }
         holds
+    }
+
+    /// A fault that the host finds in a result.
+    fn contract(&self, step: &LiveStep, detail: String) -> StepFailure {
+        if let Some(tenant) = &self.tenant {
+            step.step.blame(&**tenant);
+        }
+        StepFailure::Fault(Fault {
+            plugin: step.plugin.clone(),
+            kind: FaultKind::Contract,
+            detail,
+        })
     }
 
     fn note(&mut self, step: &LiveStep, stats: &CallStats, verdict: &str, detail: String) {
@@ -207,7 +211,8 @@ impl Deliberation {
                         self.edited(edited);
                     }
                     Err(error) => {
-                        self.note_failure(step, &ran.stats, contract(step, error.to_string()))?;
+                        let failure = self.contract(step, error.to_string());
+                        self.note_failure(step, &ran.stats, failure)?;
                     }
                 },
             }
@@ -233,14 +238,11 @@ impl Deliberation {
                     self.note(step, &ran.stats, "variant", variant.clone());
                     self.variant = Some(variant);
                 }
-                Ok(_) => self.note_failure(
-                    step,
-                    &ran.stats,
-                    contract(
-                        step,
-                        format!("variant is none of: {}", policy.variants.join(", ")),
-                    ),
-                )?,
+                Ok(_) => {
+                    let detail = format!("variant is none of: {}", policy.variants.join(", "));
+                    let failure = self.contract(step, detail);
+                    self.note_failure(step, &ran.stats, failure)?;
+                }
                 Err(failure) => self.note_failure(step, &ran.stats, failure)?,
             }
         }
@@ -271,11 +273,13 @@ impl Deliberation {
                         .find(|attempt| !pool.names.contains(&attempt.target))
                     {
                         let detail = format!("target `{}` is no candidate", clip(&stranger.target));
-                        self.note_failure(step, &ran.stats, contract(step, detail))?;
+                        let failure = self.contract(step, detail);
+                        self.note_failure(step, &ran.stats, failure)?;
                         continue;
                     }
                     if let Err(detail) = attempts::check(&plan) {
-                        self.note_failure(step, &ran.stats, contract(step, detail))?;
+                        let failure = self.contract(step, detail);
+                        self.note_failure(step, &ran.stats, failure)?;
                         continue;
                     }
                     let targets = plan

@@ -65,7 +65,8 @@ pub(super) struct Deliberation {
     pub(super) id: RequestId,
     /// Milliseconds since the epoch: what plugins see as now.
     pub(super) at_ms: u64,
-    tenant: Option<Arc<dyn Tenant>>,
+    /// Whose it is; none in rehearsals.
+    pub(super) tenant: Option<Arc<dyn Tenant>>,
     pub(super) policy: Arc<PolicyLive>,
     /// The request as it stands after the edits so far.
     pub(super) chat: ChatRequest,

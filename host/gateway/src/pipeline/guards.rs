@@ -106,6 +106,7 @@ impl Guards {
                     }
                     let step = &self.policy.response_guards()[layer.step];
                     release.answer(actions).err().map(|error| {
+                        guard.blame();
                         StepFailure::Fault(Fault {
                             plugin: step.plugin.clone(),
                             kind: FaultKind::Contract,

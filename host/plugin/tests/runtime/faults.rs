@@ -1,9 +1,12 @@
 //! Every way to misbehave, in every role, is a fault that can be told from the others, and leaves nothing behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pointsman_domain::{FaultKind, Role};
-use pointsman_plugin::{PluginError, RuntimeConfig, StepFailure, StepLimits};
+use pointsman_plugin::{
+    Call, Counted, PluginError, RuntimeConfig, StepFailure, StepLimits, Tenant,
+};
 
 use crate::support::{
     ROLES, block_on, call, fault, kind, run, run_once, runtime, runtime_with, step, step_within,
@@ -34,6 +37,46 @@ fn everywhere(behaviour: &str, wanted: FaultKind, detail: &str) {
 #[test]
 fn a_panic_is_a_trap() {
     everywhere("trap", FaultKind::Trap, "unreachable");
+}
+
+#[test]
+fn a_step_that_keeps_faulting_rests_for_that_tenant() {
+    let runtime = runtime();
+    let limits = StepLimits {
+        faults_max: 2,
+        ..StepLimits::default()
+    };
+    let of = |tenant| Call {
+        tenant: Some(Arc::new(Someone(tenant))),
+        ..call()
+    };
+    for role in ROLES {
+        let bad = step_within(&runtime, role, "trap", limits);
+        let kind_for = |tenant| {
+            let ran = block_on(run(&bad, &of(tenant)));
+            (kind(&ran.result), ran.stats.fuel > 0)
+        };
+        let (trap, tripped) = (Some(FaultKind::Trap), Some(FaultKind::Tripped));
+        assert_eq!(kind_for("one"), (trap, true), "{role:?}");
+        assert_eq!(kind_for("one"), (trap, true), "{role:?}");
+        assert_eq!(kind_for("one"), (tripped, false), "{role:?}");
+        assert_eq!(kind_for("other"), (trap, true), "{role:?}");
+        // A rehearsal trips nothing and finds out.
+        assert_eq!(kind(&run_once(&bad).0), trap, "{role:?}");
+    }
+}
+
+#[derive(Debug)]
+struct Someone(&'static str);
+
+impl Tenant for Someone {
+    fn id(&self) -> &str {
+        self.0
+    }
+
+    fn count(&self, _: Counted, _: u32, _: u64) -> u64 {
+        0
+    }
 }
 
 #[test]

@@ -55,11 +55,12 @@ impl Metrics {
 
     /// A request's first record: the plugins that decided.
     pub fn opened(&self, opened: &Opened) {
-        self.steps(&opened.steps);
+        self.steps(&opened.tenant, &opened.steps);
     }
 
     /// Times, fuel and faults of the steps that ran.
-    fn steps(&self, steps: &[StepRecord]) {
+    fn steps(&self, tenant: &str, steps: &[StepRecord]) {
+        let (mut fuel, mut kib) = (0_u64, 0_u64);
         for step in steps.iter().filter(|step| step.digest.is_some()) {
             let labels = [step.phase.as_str(), step.plugin.as_str()];
             self.step_seconds
@@ -67,10 +68,20 @@ impl Metrics {
             self.step_fuel.with(labels, |fuel| {
                 fuel.inc_by(step.fuel);
             });
+            fuel = fuel.saturating_add(step.fuel);
+            kib += u64::from(step.memory_kib);
             if let Some(fault) = &step.fault {
                 self.step_faults
                     .with([labels[0], labels[1], fault.kind.as_str()], one);
             }
+        }
+        if fuel > 0 {
+            self.tenant_fuel.with([tenant], |all| {
+                all.inc_by(fuel);
+            });
+            self.tenant_memory.with([tenant], |all| {
+                all.inc_by(kib << 10);
+            });
         }
     }
 
@@ -81,7 +92,7 @@ impl Metrics {
 
     /// A request's last record: its times, its later plugins, what its attempts used, and what they cost.
     pub fn closed(&self, closed: &Closed) {
-        self.steps(&closed.steps);
+        self.steps(&closed.tenant, &closed.steps);
         let tenant = closed.tenant.as_str();
         self.request_seconds
             .with([outcome_name(closed.outcome)], |times| {

@@ -95,7 +95,7 @@ async fn requests_that_went_well_are_not_in_the_log_by_default() -> anyhow::Resu
 
 #[tokio::test]
 async fn faults_of_plugins_are_warned_of_and_do_not_flood() -> anyhow::Result<()> {
-    let guest = "config = { behaviour = \"trap\" }";
+    let guest = "config = { behaviour = \"trap\" }\nlimits = { faults-max = 0 }";
     let steps = step("guest", "classify", "pointsman-guests@0.1", "skip", guest);
     let (_provider, mut gateway) = logging(&steps, json!({"log": "json"})).await?;
     let client = gateway.client("demo")?;
