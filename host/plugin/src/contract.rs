@@ -109,10 +109,30 @@ impl Imports {
     }
 }
 
-/// An interface of the contract in the offered version, without package and version: `log`.
+/// An interface of the contract in a version that is served, without package and version: `log`.
 fn interface(name: &str) -> Option<&str> {
     let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-    (version == WIT_VERSION).then_some(interface)
+    is_served(version).then_some(interface)
+}
+
+/// Whether components of this version are served: of those that semver calls compatible with the offered one, as
+/// wasmtime matches the names of interfaces too. One that wants what a later version added is told so by name or type.
+fn is_served(version: &str) -> bool {
+    let track = track(version);
+    track.is_some() && track == self::track(WIT_VERSION)
+}
+
+/// What compatible versions have in common: `0.1` of `0.1.7`, `2` of `2.3.4`. A pre-release is compatible with nothing.
+fn track(version: &str) -> Option<(u32, Option<u32>)> {
+    let numbers: Vec<u32> = version
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    match numbers[..] {
+        [0, minor, _patch] => Some((0, Some(minor))),
+        [major, _minor, _patch] => Some((major, None)),
+        _ => None,
+    }
 }
 
 /// Whether a component may import this interface at all; the grant is another matter.
@@ -136,5 +156,22 @@ pub(crate) fn export(name: &str) -> Option<Export> {
             .into_iter()
             .find(|known| known.as_str() == role)
             .map(Export::Role),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_served, track};
+
+    #[test]
+    fn versions_are_compatible_as_semver_says() {
+        assert_eq!(track("0.1.0"), track("0.1.22"));
+        assert_eq!(track("1.2.3"), track("1.9.0"));
+        assert_ne!(track("0.1.0"), track("0.2.0"));
+        assert_ne!(track("0.1.0"), track("1.1.0"));
+        for none in ["", "0", "0.1", "0.1.0-rc.1", "0.1.0.0", "0.1.x", "-0.1.0"] {
+            assert_eq!(track(none), None, "{none}");
+            assert!(!is_served(none), "{none}");
+        }
     }
 }

@@ -76,8 +76,16 @@ fn what_is_no_component_is_refused() {
         refused(b"\0asm\x0d\0\x01\0\xff\xff"),
         LoadError::Invalid { .. }
     ));
-    let huge = vec![0; (32 << 20) + 1];
-    assert!(matches!(refused(&huge), LoadError::TooLarge { .. }));
+    let huge = refused(&vec![0; 100 << 20]);
+    assert!(matches!(huge, LoadError::TooLarge { .. }));
+    assert!(
+        huge.to_string().contains("more than the 33554432"),
+        "{huge}"
+    );
+    assert!(matches!(
+        refused(&vec![0; (32 << 20) + 1]),
+        LoadError::TooLarge { .. }
+    ));
 }
 
 #[test]
@@ -96,6 +104,40 @@ fn a_cut_or_changed_component_is_refused() {
     assert!(
         matches!(refused(&later), LoadError::UnknownExport { name } if name == "pointsman:plugin/meta@0.9.0")
     );
+}
+
+#[test]
+fn every_beginning_of_a_component_is_refused() {
+    let bytes = split_ab();
+    for length in (0..bytes.len()).step_by(bytes.len() / 16) {
+        let error = refused(&bytes[..length]);
+        let is_told = matches!(error, LoadError::NotWasm | LoadError::Invalid { .. });
+        // A component's first sections may be one by themselves, which plays no part.
+        let is_empty = matches!(error, LoadError::NoMeta);
+        assert!(is_told || is_empty, "{length} bytes: {error}");
+    }
+}
+
+#[test]
+fn a_schema_that_is_none_is_refused() {
+    const GUEST: &[u8] = include_bytes!("../fixtures/wit-0.1.0/pointsman-guest-imports.wasm");
+    let schema = br#""type": "object""#;
+    for (changed, told) in [
+        (br#""type": "objekt""#, "not a JSON Schema"),
+        (br#""type": "object]"#, "not JSON"),
+    ] {
+        let mut bytes = GUEST.to_vec();
+        let at = bytes
+            .windows(schema.len())
+            .position(|window| window == schema)
+            .expect("its schema");
+        bytes[at..at + changed.len()].copy_from_slice(changed);
+        let error = refused(&bytes);
+        assert!(
+            matches!(&error, LoadError::Info { field: "config-schema", detail } if detail.contains(told)),
+            "{error}"
+        );
+    }
 }
 
 #[test]

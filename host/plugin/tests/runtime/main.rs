@@ -7,3 +7,4 @@ mod loading;
 mod preparing;
 mod running;
 mod support;
+mod versions;
