@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use pointsman_domain::Digest;
 use pointsman_plugin::{Instances, PriceBook, StepLimits, StepSpec};
 use pointsman_policy::compose::{EffectiveStep, Owner};
-use pointsman_policy::policy::{self, Execute, OnUnpriced, Phase, Policy, Scope, Target};
+use pointsman_policy::policy::{
+    self, Execute, OnFault, OnUnpriced, Phase, Policy, Scope, Step, Target,
+};
 use pointsman_policy::when::When;
 use pointsman_traffic::attempts::{ExecuteSettings, RetryOn};
 use serde_json::Value as Json;
@@ -98,7 +100,7 @@ impl World<'_> {
                 Some(policy::Instances::Fresh) => Instances::Fresh,
                 Some(policy::Instances::Pooled) => Instances::Pooled,
             },
-            limits: limits(&step.limits, defaults.limits),
+            limits: limits(step, defaults.limits),
         };
         let prepared = self.runtime.prepare(spec).with_context(place)?;
         Ok(LiveStep {
@@ -155,11 +157,20 @@ impl World<'_> {
     }
 }
 
-fn limits(written: &policy::StepLimits, usual: StepLimits) -> StepLimits {
+fn limits(step: &Step, usual: StepLimits) -> StepLimits {
+    let written = &step.limits;
     StepLimits {
         fuel: written.fuel.unwrap_or(usual.fuel),
         memory_mib: written.memory_mib.unwrap_or(usual.memory_mib),
         epoch_ms: written.epoch_ms.unwrap_or(usual.epoch_ms),
+        // A guard that is skipped where it fails must not be skipped where somebody makes it fail.
+        faults_max: if step.phase.is_guard() && step.on_fault() == OnFault::Skip {
+            0
+        } else {
+            written.faults_max.unwrap_or(usual.faults_max)
+        },
+        faults_within_ms: written.faults_within_ms.unwrap_or(usual.faults_within_ms),
+        trip_ms: written.trip_ms.unwrap_or(usual.trip_ms),
         ..usual
     }
 }
