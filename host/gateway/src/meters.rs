@@ -9,6 +9,7 @@ mod counts;
 mod refusal;
 mod reservation;
 mod scope;
+mod share;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ pub(crate) use admission::{Admission, Draws, Scopes};
 pub(crate) use refusal::Refusal;
 pub(crate) use reservation::{Reservation, Wanted};
 pub(crate) use scope::{Left, ScopeMeter};
+pub(crate) use share::Share;
 
 /// Whose limits and budgets. Two are the same scope where kind and id are.
 #[derive(Clone, Debug)]

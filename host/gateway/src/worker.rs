@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::answers::Answers;
 use crate::ids::Ids;
-use crate::meters::Meters;
+use crate::meters::{Meters, Refusal, ScopeMeter, Share};
 use crate::node::Node;
 use crate::pipeline::epoch_ms;
 use crate::plane::Serving;
@@ -45,6 +45,7 @@ pub(crate) struct Worker {
     bodies: Arc<AtomicUsize>,
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
+    share: Share,
     epoch: Instant,
 }
 
@@ -58,46 +59,71 @@ pub(crate) struct Cut {
 }
 
 /// One admitted request; dropping it frees the place.
-pub(crate) struct InFlight(Arc<AtomicU32>);
+pub(crate) struct InFlight {
+    all: Arc<AtomicU32>,
+    tenant: Arc<ScopeMeter>,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.all.fetch_sub(1, Ordering::Relaxed);
+        self.tenant.held().requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The bytes of one request's body, out of those that all bodies of the node may be; dropping it gives them back.
 pub(crate) struct BodyRoom {
     all: Arc<AtomicUsize>,
+    tenant: Arc<ScopeMeter>,
+    share: Share,
     mine: usize,
     max: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl BodyRoom {
-    fn new(all: Arc<AtomicUsize>, max: usize) -> Self {
-        Self { all, mine: 0, max }
-    }
-
     /// Takes room for so many more bytes; the refusal says which bound was met.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), GatewayError> {
+        let all = self.all.fetch_add(bytes, Ordering::Relaxed);
+        let held = &self.tenant.held().body_bytes;
+        let of_tenant = held.fetch_add(bytes, Ordering::Relaxed);
+        let is_alone = of_tenant <= self.mine;
         self.mine += bytes;
-        if self.all.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.max {
+        if all + bytes > self.max {
+            let message = format!(
+                "the bodies of all requests under way are over {} bytes (data.bodies-bytes-max); try again",
+                self.max
+            );
+            return Err(later(message));
+        }
+        // A tenant's only body is bounded by its own size.
+        if is_alone || self.share.allows(of_tenant, self.max - all) {
             return Ok(());
         }
-        let message = format!(
-            "the bodies of all requests under way are over {} bytes (data.bodies-bytes-max); try again",
-            self.max
-        );
-        let mut error = GatewayError::new(ErrorKind::Unavailable, message);
-        error.retry_after_s = Some(1);
-        Err(error)
+        let of = "the bytes of all bodies (data.bodies-bytes-max)";
+        let refusal = self.tenant.over_share("bodies-share", of, self.share);
+        Err(refused(&self.metrics, &self.tenant, refusal))
     }
 }
 
 impl Drop for BodyRoom {
     fn drop(&mut self) {
         self.all.fetch_sub(self.mine, Ordering::Relaxed);
+        let held = &self.tenant.held().body_bytes;
+        held.fetch_sub(self.mine, Ordering::Relaxed);
     }
+}
+
+/// The node has no room now.
+fn later(message: String) -> GatewayError {
+    let mut error = GatewayError::new(ErrorKind::Unavailable, message);
+    error.retry_after_s = Some(1);
+    error
+}
+
+fn refused(metrics: &Metrics, tenant: &ScopeMeter, refusal: Refusal) -> GatewayError {
+    metrics.limited(refusal.scope, refusal.limit, Some(tenant.tenant()));
+    *refusal.error
 }
 
 impl Worker {
@@ -124,6 +150,7 @@ impl Worker {
             ids: RefCell::default(),
             in_flight: Arc::clone(&node.in_flight),
             in_flight_max: node.config.data.requests_max,
+            share: Share::new(node.config.data.tenant_percent_max),
             epoch: node.epoch,
         })
     }
@@ -138,25 +165,33 @@ impl Worker {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A place for one more request, or the refusal that says which bound was met.
-    pub(crate) fn admit(&self) -> Result<InFlight, GatewayError> {
+    /// A place for one more request of a tenant, or the refusal that says which bound was met.
+    pub(crate) fn admit(&self, tenant: &Arc<ScopeMeter>) -> Result<InFlight, GatewayError> {
         if let Err(error) = self.chain.borrow_mut().admit() {
             let message = format!(
                 "decisions cannot be recorded ({error}), so none are made; free disk space"
             );
             return Err(GatewayError::new(ErrorKind::AuditUnavailable, message));
         }
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) >= self.in_flight_max {
-            self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            let message = format!(
-                "{} requests are in flight (data.requests-max)",
-                self.in_flight_max
-            );
-            let mut error = GatewayError::new(ErrorKind::Unavailable, message);
-            error.retry_after_s = Some(1);
-            return Err(error);
+        let all = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let of_tenant = tenant.held().requests.fetch_add(1, Ordering::Relaxed);
+        // From here on it is given back where it is not kept.
+        let place = InFlight {
+            all: Arc::clone(&self.in_flight),
+            tenant: Arc::clone(tenant),
+        };
+        let max = self.in_flight_max;
+        if all >= max {
+            return Err(later(format!(
+                "{max} requests are in flight (data.requests-max)"
+            )));
         }
-        Ok(InFlight(Arc::clone(&self.in_flight)))
+        if self.share.allows(of_tenant, (max - all) as usize) {
+            return Ok(place);
+        }
+        let of = "the requests in flight (data.requests-max)";
+        let refusal = tenant.over_share("requests-share", of, self.share);
+        Err(refused(&self.metrics, tenant, refusal))
     }
 
     /// Hands on what the node says of replaced snapshots.
@@ -180,11 +215,17 @@ impl Worker {
         }
     }
 
-    /// Room for one request's body.
-    pub(crate) fn body_room(&self) -> BodyRoom {
+    /// Room for the body of one request of a tenant.
+    pub(crate) fn body_room(&self, tenant: &Arc<ScopeMeter>) -> BodyRoom {
         let data = &self.config.data;
-        let max = data.bodies_bytes_max.max(data.body_bytes_max);
-        BodyRoom::new(Arc::clone(&self.bodies), max)
+        BodyRoom {
+            all: Arc::clone(&self.bodies),
+            tenant: Arc::clone(tenant),
+            share: self.share,
+            mine: 0,
+            max: data.bodies_bytes_max.max(data.body_bytes_max),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// Appends to this thread's chain.
@@ -218,22 +259,57 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use pointsman_domain::control::Limits;
+
     use super::*;
+    use crate::meters::ScopeId;
+
+    fn room(all: &Arc<AtomicUsize>, tenant: &Arc<ScopeMeter>) -> BodyRoom {
+        BodyRoom {
+            all: Arc::clone(all),
+            tenant: Arc::clone(tenant),
+            share: Share::new(75),
+            mine: 0,
+            max: 100,
+            metrics: Arc::default(),
+        }
+    }
+
+    fn tenant(id: &str) -> Arc<ScopeMeter> {
+        let id = ScopeId::Tenant(id.to_owned());
+        Meters::default().scope(id, &Limits::default(), &[])
+    }
 
     #[test]
     fn bodies_share_one_bound_and_give_back() {
         let all = Arc::new(AtomicUsize::new(0));
-        let mut one = BodyRoom::new(Arc::clone(&all), 10);
-        let mut other = BodyRoom::new(Arc::clone(&all), 10);
-        assert!(one.grow(6).is_ok());
-        let refused = other.grow(5).expect_err("over the bound");
+        let mut one = room(&all, &tenant("one"));
+        let mut other = room(&all, &tenant("other"));
+        assert!(one.grow(60).is_ok());
+        let refused = other.grow(50).expect_err("over the bound");
         assert_eq!(
             (refused.http_status(), refused.retry_after_s),
             (503, Some(1))
         );
         drop(other);
-        assert!(one.grow(4).is_ok());
+        assert!(one.grow(40).is_ok(), "a body may be as large as all");
         drop(one);
         assert_eq!(all.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_tenants_bodies_leave_room_for_another_tenants() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let greedy = tenant("greedy");
+        let mut rooms: Vec<BodyRoom> = (0..9).map(|_| room(&all, &greedy)).collect();
+        let taken = rooms.iter_mut().filter_map(|room| room.grow(10).ok());
+        assert_eq!(taken.count(), 8);
+        let refused = rooms[8].grow(1).expect_err("over its share");
+        assert_eq!(
+            (refused.http_status(), refused.retry_after_s),
+            (429, Some(1))
+        );
+        drop(rooms);
+        assert_eq!(greedy.held().body_bytes.load(Ordering::Relaxed), 0);
     }
 }

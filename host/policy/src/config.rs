@@ -109,6 +109,10 @@ pub struct Data {
     /// Requests in flight, node-wide; further ones get 503.
     #[serde(deserialize_with = "number::<1, 1_000_000, _, _>")]
     pub requests_max: u32,
+    /// Percent of `requests-max` and of `bodies-bytes-max` that one tenant alone may hold; several have equal parts,
+    /// and there is room left for one more. 100: one may hold all.
+    #[serde(deserialize_with = "number::<1, 100, _, _>")]
+    pub tenant_percent_max: u32,
     /// Milliseconds that a client may make no progress.
     #[serde(deserialize_with = "number::<1, 3_600_000, _, _>")]
     pub client_idle_ms: u64,
@@ -138,6 +142,7 @@ impl Default for Data {
             body_timeout_ms: 30_000,
             header_timeout_ms: 10_000,
             requests_max: 1024,
+            tenant_percent_max: 75,
             client_idle_ms: 30_000,
             unread_bytes_max: 256 << 10,
             drain_ms: 30_000,

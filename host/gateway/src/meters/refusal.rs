@@ -3,7 +3,7 @@
 use pointsman_domain::{ErrorKind, GatewayError};
 use pointsman_traffic::budget::Exceeded;
 
-use super::ScopeId;
+use super::{ScopeId, Share};
 
 /// A request that a limit refuses.
 #[derive(Debug)]
@@ -46,6 +46,22 @@ impl Refusal {
         error.retry_after_s = Some(1);
         Self {
             limit: "instances",
+            scope: scope.kind(),
+            error: Box::new(error),
+        }
+    }
+
+    /// A tenant holds as much as one may while others are served.
+    pub(super) fn share(scope: &ScopeId, limit: &'static str, of: &str, share: Share) -> Self {
+        let message = format!(
+            "requests of tenant `{}` hold their share of {of} (data.tenant-percent-max = {}), so that there is room for other tenants; try again in 1 s",
+            scope.tenant(),
+            share.percent()
+        );
+        let mut error = GatewayError::new(ErrorKind::RateLimited, message);
+        error.retry_after_s = Some(1);
+        Self {
+            limit,
             scope: scope.kind(),
             error: Box::new(error),
         }

@@ -18,6 +18,7 @@ use pointsman_traffic::window::Window;
 
 use super::counts::Counts;
 use super::refusal::Refusal;
+use super::share::{Held, Share};
 use super::{Now, ScopeId};
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -49,6 +50,7 @@ pub(crate) struct ScopeMeter {
     pub(super) id: ScopeId,
     settings: ArcSwap<Settings>,
     concurrent: AtomicU32,
+    held: Held,
     instances: AtomicU32,
     instances_max: u32,
     purse: Mutex<Purse>,
@@ -82,6 +84,7 @@ impl ScopeMeter {
                 requests: None,
             }),
             concurrent: AtomicU32::new(0),
+            held: Held::default(),
             instances: AtomicU32::new(0),
             instances_max,
             purse: Mutex::new(Purse {
@@ -94,6 +97,21 @@ impl ScopeMeter {
 
     pub(super) const fn id(&self) -> &ScopeId {
         &self.id
+    }
+
+    /// Whose it is.
+    pub(crate) fn tenant(&self) -> &str {
+        self.id.tenant()
+    }
+
+    /// What its requests hold of what all share.
+    pub(crate) const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The refusal that it holds its share.
+    pub(crate) fn over_share(&self, limit: &'static str, of: &str, share: Share) -> Refusal {
+        Refusal::share(&self.id, limit, of, share)
     }
 
     /// The lock is held for arithmetic alone, never over an await.

@@ -40,7 +40,8 @@ impl Exchange {
 
     /// Refuses before anything expensive.
     pub(super) fn gate(&mut self) -> Result<(), GatewayError> {
-        self.in_flight = Some(self.worker.admit()?);
+        let principal = self.principal.as_ref().expect("`authenticate` ran before");
+        self.in_flight = Some(self.worker.admit(&principal.tenant_meter)?);
         self.admit()
     }
 
@@ -83,7 +84,9 @@ impl Exchange {
         if declared.is_some_and(|length| length > bytes_max) {
             return Err(too_large().into());
         }
-        let room = self.body_room.insert(self.worker.body_room());
+        let principal = self.principal.as_ref().expect("`authenticate` ran before");
+        let room = self.worker.body_room(&principal.tenant_meter);
+        let room = self.body_room.insert(room);
         let read = async {
             let mut all =
                 BytesMut::with_capacity(declared.unwrap_or(4096).min(limits::BODY_START_BYTES));

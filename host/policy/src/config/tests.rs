@@ -98,7 +98,7 @@ fn an_unknown_key_names_the_nearest() {
        |
      2 | lissten = "127.0.0.1:1"
        | ^^^^^^^
-      help: did you mean `listen`? known here: listen, workers, body-bytes-max, bodies-bytes-max, body-timeout-ms, header-timeout-ms, requests-max, client-idle-ms, unread-bytes-max, drain-ms, upgrade-ms, tls, http2
+      help: did you mean `listen`? known here: listen, workers, body-bytes-max, bodies-bytes-max, body-timeout-ms, header-timeout-ms, requests-max, tenant-percent-max, client-idle-ms, unread-bytes-max, drain-ms, upgrade-ms, tls, http2
     "#);
 }
 

@@ -207,3 +207,39 @@ async fn bodies_under_way_share_one_bound() -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_tenant_that_takes_what_it_can_leaves_room_for_another() -> anyhow::Result<()> {
+    let provider = Provider::start().await?;
+    let bundle = policy("test", &[("fake", &provider.endpoint())], "");
+    let mut options = GatewayOptions::serving(bundle, &[provider.authority()]);
+    options
+        .tenants
+        .push(("other".to_owned(), "test".to_owned()));
+    options.settings = json!({"data": {"requests-max": 8}});
+    let gateway = Gateway::start(options).await?;
+    let held = json!({"match": {"stream": true}, "always": true, "text": "a b", "fault": {"kind": "stall", "after-chunks": 2}});
+    provider.script(&json!({ "answers": [held] })).await?;
+    let greedy = gateway.client("demo")?;
+    let mut streams_held = Vec::new();
+    for _ in 0..6 {
+        let stream = greedy.open_chat(&streams("x")).await?;
+        assert_eq!(stream.status, 200);
+        streams_held.push(stream);
+    }
+    let message = refused(&greedy.chat(&says("x")).await?, "data.tenant-percent-max");
+    assert!(message.contains("tenant `demo`"), "{message}");
+    let sample =
+        "pointsman_limit_hits_total{tenant=\"demo\",scope=\"tenant\",limit=\"requests-share\"}";
+    assert_eq!(gateway.metric(sample).await?, Some(1.0));
+    let other = gateway.client("other")?.chat(&says("x")).await?;
+    assert_eq!(other.status, 200, "{}", other.text());
+    drop(streams_held);
+    eventually("what was held is given back", async || {
+        greedy
+            .chat(&says("x"))
+            .await
+            .is_ok_and(|reply| reply.status == 200)
+    })
+    .await
+}
