@@ -58,7 +58,9 @@ impl Plugin for Imports {
             "clock-in-configure": { "type": "boolean" }
         }
     }"#;
-    const IMPORTS: &'static [&'static str] = &["log", "clock", "random", "data", "counters", "secrets", "prices"];
+    const IMPORTS: &'static [&'static str] = &[
+        "log", "clock", "random", "data", "counters", "secrets", "prices",
+    ];
 
     fn configure(config: Config) -> Result<Self, String> {
         if config.clock_in_configure {
@@ -88,9 +90,11 @@ impl Classifier for Imports {
         let count = self.config.count.as_deref().map_or(-1, |name| {
             i64::try_from(host::count(name, self.config.window_s)).unwrap_or(-1)
         });
-        let signed = self.config.sign.as_deref().and_then(|name| {
-            host::hmac(name, request.recent_text(1, 8).as_bytes())
-        });
+        let signed = self
+            .config
+            .sign
+            .as_deref()
+            .and_then(|name| host::hmac(name, request.recent_text(1, 8).as_bytes()));
         let signed = signed.map_or_else(String::new, |bytes| {
             bytes.iter().map(|byte| format!("{byte:02x}")).collect()
         });
