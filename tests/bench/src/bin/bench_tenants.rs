@@ -193,9 +193,16 @@ fn step(
     plugin: &str,
     config: &Value,
 ) -> std::fmt::Result {
+    // What it imports.
+    let grants = match plugin {
+        "account-tokens" => "[\"prices\"]",
+        "route-latency" => "[\"random\"]",
+        "route-learned" => "[\"data\"]",
+        _ => "[]",
+    };
     write!(
         text,
-        "\n[[step]]\nid = \"{id}\"\nphase = \"{phase}\"\nplugin = \"{plugin}@0.1\"\nconfig = {}\n",
+        "\n[[step]]\nid = \"{id}\"\nphase = \"{phase}\"\nplugin = \"{plugin}@0.1\"\ngrants = {grants}\nconfig = {}\n",
         toml(config)
     )
 }
