@@ -2,6 +2,7 @@
 
 pub mod budgets;
 pub mod faults;
+pub mod isolation;
 pub mod streams;
 pub mod swap;
 

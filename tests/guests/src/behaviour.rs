@@ -1,9 +1,10 @@
 //! The misdeeds themselves.
 
 use std::hint::black_box;
+use std::sync::{Mutex, PoisonError};
 
 use pointsman_sdk::glue::ViewHandle;
-use pointsman_sdk::{PluginError, host};
+use pointsman_sdk::{Label, PluginError, Value, host};
 use serde::Deserialize;
 
 /// What to do.
@@ -55,6 +56,8 @@ pub(crate) enum Behaviour {
     Import,
     /// Fails on purpose, which is no fault.
     Error,
+    /// A classifier that keeps what it sees and tells what it has seen before.
+    Remember,
 }
 
 /// Does it. What comes back, if anything does, is text for the result.
@@ -63,7 +66,7 @@ pub(crate) fn misbehave(
     request: Option<&ViewHandle>,
 ) -> Result<Option<String>, PluginError> {
     match behaviour {
-        Behaviour::Echo | Behaviour::Contract => {}
+        Behaviour::Echo | Behaviour::Contract | Behaviour::Remember => {}
         Behaviour::Trap => trap(),
         Behaviour::Loop => loop {
             black_box(0);
@@ -98,6 +101,21 @@ pub(crate) fn misbehave(
         }
     }
     Ok(None)
+}
+
+/// Requests that this instance has seen, the last one's text at the end.
+static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Keeps the request's text, and tells how many came before and what the last of them said.
+pub(crate) fn remember(request: &ViewHandle) -> Vec<Label> {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = seen.last().cloned().unwrap_or_default();
+    let count = i64::try_from(seen.len()).unwrap_or(i64::MAX);
+    seen.push(request.recent_text(1, 64));
+    vec![
+        Label::new("seen", Value::Integer(count)),
+        Label::new("before", before),
+    ]
 }
 
 /// Whether the misdeed needs the request's handle.

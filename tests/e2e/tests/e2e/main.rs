@@ -19,6 +19,7 @@ mod guards;
 mod hostile;
 mod http2;
 mod idempotency;
+mod isolation;
 mod languages;
 mod limits;
 mod logs;
