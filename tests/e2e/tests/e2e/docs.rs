@@ -162,7 +162,7 @@ async fn commands_in_documents_are_taken() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the guide takes for granted: a policy that has changed since it was pushed, prices, a component.
+/// What the guide takes for granted: a policy that has changed since it was pushed, prices, a component, labelled rows.
 async fn guided() -> anyhow::Result<(Provider, Gateway)> {
     let provider = Provider::start().await?;
     let bundle = policy("quickstart", &[("fake", &provider.endpoint())], "");
@@ -177,6 +177,11 @@ async fn guided() -> anyhow::Result<(Provider, Gateway)> {
     std::fs::copy(
         workspace().join("policies/prices.jsonl"),
         policies.join("prices.jsonl"),
+    )?;
+    std::fs::create_dir_all(policies.join("mine"))?;
+    std::fs::copy(
+        workspace().join("tests/quality/routing/routing_train.jsonl"),
+        gateway.state().with_file_name("rows.jsonl"),
     )?;
     let built = gateway.state().with_file_name("target").join("plugins");
     std::fs::create_dir_all(&built)?;

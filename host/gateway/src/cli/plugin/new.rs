@@ -296,7 +296,10 @@ mod tests {
         for language in [Language::Python, Language::Javascript, Language::C] {
             let files = other_files("my-router", language);
             for (file, text) in &files {
-                assert!(!text.contains("{{"), "{language:?}: {file}");
+                // A type of TypeScript may open two braces as well.
+                let mut after = text.split("{{").skip(1);
+                let is_filled = after.all(|rest| !rest.starts_with(char::is_alphabetic));
+                assert!(is_filled, "{language:?}: {file}");
             }
             let text = |name: &str| {
                 files
