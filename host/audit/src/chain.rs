@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pointsman_domain::decision::Record;
 
-use crate::disk;
+use crate::disk::{self, DiskRoom};
 use crate::error::AuditError;
 use crate::line::{self, Hash, LINE_BYTES_MAX, OVERHEAD_BYTES, Seal};
 use crate::recovery::{self, Recovery, Resumed, Unsealed};
@@ -24,6 +24,10 @@ const RESERVE_STEP_BYTES: u64 = 1024 * 1024;
 const RECORD_BYTES_ASSUMED: u64 = 4 * 1024;
 /// Most that is reserved ahead, however many requests are open.
 const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Used space in percent above which no request is admitted, unless the headroom is free.
+pub const DISK_USED_PERCENT_MAX: u8 = 90;
+/// Free bytes with which a disk is never too full.
+pub const DISK_HEADROOM_BYTES: u64 = 4 << 30;
 /// How often the disk is looked at.
 const DISK_CHECK: Duration = Duration::from_secs(1);
 /// A buffer that one large record has blown up is given back above this.
@@ -38,8 +42,10 @@ pub struct ChainConfig {
     pub segment_bytes_max: u64,
     /// A segment is sealed at the first record after this.
     pub segment_age_max: Duration,
-    /// No request is admitted where more of the disk is used, in percent.
+    /// No request is admitted where more of the disk is used, in percent, and less than the headroom is free.
     pub disk_used_percent_max: u8,
+    /// Free bytes with which a disk is never too full, whatever its percentage.
+    pub disk_headroom_bytes: u64,
     /// Whether each line, and the name of each segment, is on the disk before it counts: survives a power cut.
     pub durable: bool,
 }
@@ -49,7 +55,8 @@ impl Default for ChainConfig {
         Self {
             segment_bytes_max: 256 * 1024 * 1024,
             segment_age_max: Duration::from_secs(3600),
-            disk_used_percent_max: 90,
+            disk_used_percent_max: DISK_USED_PERCENT_MAX,
+            disk_headroom_bytes: DISK_HEADROOM_BYTES,
             durable: false,
         }
     }
@@ -73,8 +80,8 @@ pub struct Chain {
     open: u64,
     /// The line being made; reused.
     buffer: Vec<u8>,
-    /// When the disk was last looked at, and how much of it was used.
-    disk: Option<(Instant, u8)>,
+    /// When the disk was last looked at, and what was left of it.
+    disk: Option<(Instant, DiskRoom)>,
 }
 
 #[derive(Debug)]
@@ -218,12 +225,14 @@ impl Chain {
     /// # Errors
     /// Where the disk is too full, or the operating system refuses.
     pub fn admit(&mut self) -> Result<(), AuditError> {
-        let used_percent = self.disk_used()?;
-        if used_percent > self.config.disk_used_percent_max {
+        let room = self.disk_room()?;
+        let max_percent = self.config.disk_used_percent_max;
+        if room.is_short(max_percent, self.config.disk_headroom_bytes) {
             return Err(AuditError::Full {
                 folder: self.folder.clone(),
-                used_percent,
-                max_percent: self.config.disk_used_percent_max,
+                used_percent: room.used_percent,
+                free_bytes: room.free_bytes,
+                max_percent,
             });
         }
         self.make_room(0)?;
@@ -235,17 +244,17 @@ impl Chain {
         segment.reserve(ends.min(RESERVE_BYTES_MAX))
     }
 
-    fn disk_used(&mut self) -> Result<u8, AuditError> {
+    fn disk_room(&mut self) -> Result<DiskRoom, AuditError> {
         let now = Instant::now();
-        if let Some((at, used)) = self.disk
+        if let Some((at, room)) = self.disk
             && now.duration_since(at) < DISK_CHECK
         {
-            return Ok(used);
+            return Ok(room);
         }
-        let used = disk::used_percent(&self.folder)
+        let room = DiskRoom::of(&self.folder)
             .map_err(AuditError::io("look at the disk of", &self.folder))?;
-        self.disk = Some((now, used));
-        Ok(used)
+        self.disk = Some((now, room));
+        Ok(room)
     }
 
     /// Ends the segment: its last line says what it holds, and unused space is given back. A later append begins the

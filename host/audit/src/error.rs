@@ -29,12 +29,14 @@ pub enum AuditError {
         pid: Option<u32>,
     },
     /// The disk is fuller than the configuration allows.
-    #[error("the disk of {} is {used_percent} % full, and no decision is begun above {max_percent} %; free space there", folder.display())]
+    #[error("the disk of {} is {used_percent} % full with {} MiB free, and no decision is begun above {max_percent} %; free space there", folder.display(), free_bytes >> 20)]
     Full {
         /// The log's folder.
         folder: PathBuf,
         /// Used space, rounded up.
         used_percent: u8,
+        /// What is left.
+        free_bytes: u64,
         /// The bound.
         max_percent: u8,
     },

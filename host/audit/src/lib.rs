@@ -30,7 +30,8 @@ mod sums;
 mod tail;
 mod verify;
 
-pub use chain::{Chain, ChainConfig};
+pub use chain::{Chain, ChainConfig, DISK_HEADROOM_BYTES, DISK_USED_PERCENT_MAX};
+pub use disk::DiskRoom;
 pub use error::{AuditError, Problem};
 pub use find::find;
 pub use links::{Link, Links, genesis, links, segments};

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use pointsman_audit::{AuditError, Chain, ChainConfig, verify};
+use pointsman_audit::{AuditError, Chain, ChainConfig, DiskRoom, verify};
 use pointsman_domain::decision::Record;
 use proptest::prelude::*;
 
@@ -163,6 +163,7 @@ fn a_disk_above_its_bound_admits_nothing_but_still_takes_ends() {
         folder.path(),
         ChainConfig {
             disk_used_percent_max: 0,
+            disk_headroom_bytes: u64::MAX,
             ..ChainConfig::default()
         },
     );
@@ -173,6 +174,26 @@ fn a_disk_above_its_bound_admits_nothing_but_still_takes_ends() {
     );
     full.append(&closed(&id(1), 1))
         .expect("what was begun can end");
+}
+
+#[test]
+fn a_disk_with_headroom_is_never_too_full() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let any_percent = ChainConfig {
+        disk_used_percent_max: 0,
+        disk_headroom_bytes: 1,
+        ..ChainConfig::default()
+    };
+    chain(folder.path(), any_percent)
+        .admit()
+        .expect("there is room");
+    let nearly_full = DiskRoom {
+        used_percent: 91,
+        free_bytes: 4 << 30,
+    };
+    assert!(!nearly_full.is_short(90, 4 << 30));
+    assert!(nearly_full.is_short(90, (4 << 30) + 1));
+    assert!(!nearly_full.is_short(91, u64::MAX));
 }
 
 #[test]

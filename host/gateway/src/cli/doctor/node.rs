@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pointsman_audit::{DISK_HEADROOM_BYTES, DISK_USED_PERCENT_MAX, DiskRoom};
 use pointsman_plugin::{Runtime, RuntimeConfig};
 use pointsman_policy::config::SecretRef;
 use rustix::process::{Resource, getrlimit};
@@ -15,9 +16,8 @@ use crate::node::Settings;
 
 /// Bytes of free disk below which a node cannot go on.
 const FREE_BYTES_MIN: u64 = 256 << 20;
-/// Percent of free disk below which the decision log takes no request, and below which it is time to make room.
-const FREE_PERCENT_MIN: u64 = 10;
-const FREE_PERCENT_LOW: u64 = 15;
+/// Percent of used disk above which it is time to make room, where no headroom is left.
+const USED_PERCENT_HIGH: u8 = 85;
 /// Open files: clients and providers need one a connection.
 const FILES_LOW: u64 = 4_096;
 const FILES_MIN: u64 = 256;
@@ -87,7 +87,7 @@ fn journal(report: &mut Report, folder: &Path) {
 }
 
 fn disk(report: &mut Report, folder: &Path) {
-    let Ok(disk) = rustix::fs::statvfs(folder) else {
+    let Ok(room) = DiskRoom::of(folder) else {
         report.warn(
             "disk",
             "the free space cannot be told",
@@ -95,14 +95,17 @@ fn disk(report: &mut Report, folder: &Path) {
         );
         return;
     };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let percent = disk.f_bavail.saturating_mul(100) / disk.f_blocks.max(1);
-    let detail = format!("{} MiB free ({percent} %)", free >> 20);
+    let detail = format!(
+        "{} MiB free ({} % used)",
+        room.free_bytes >> 20,
+        room.used_percent
+    );
     let next =
         "make room: the decision log needs it, and without room for a record no request is taken";
-    if free < FREE_BYTES_MIN || percent < FREE_PERCENT_MIN {
+    if room.free_bytes < FREE_BYTES_MIN || room.is_short(DISK_USED_PERCENT_MAX, DISK_HEADROOM_BYTES)
+    {
         report.fail("disk", detail, next);
-    } else if percent < FREE_PERCENT_LOW {
+    } else if room.is_short(USED_PERCENT_HIGH, DISK_HEADROOM_BYTES) {
         report.warn("disk", detail, next);
     } else {
         report.ok("disk", detail);
