@@ -9,6 +9,12 @@ pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const HEADERS_MAX: usize = 100;
 /// Bytes that a body is given room for before the first of them is there; more than that is counted first.
 pub(crate) const BODY_START_BYTES: usize = 64 * 1024;
+/// Bytes of a body from which on it is parsed aside: below, the way there costs more than it saves others.
+pub(crate) const ASIDE_BYTES_MIN: usize = 256 * 1024;
+/// Niceness of the threads that work aside: they have a tenth of what a thread that serves has, where both want to run.
+pub(crate) const ASIDE_NICE: i32 = 10;
+/// Bytes of a body after which its reader lets others have the thread.
+pub(crate) const READ_TURN_BYTES: usize = 256 * 1024;
 /// Bytes of a whole (non-streamed) provider answer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one provider event in a stream.

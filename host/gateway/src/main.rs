@@ -1,6 +1,7 @@
 //! Pointsman: a programmable control plane for AI requests. This binary is the data plane and its command line.
 
 mod answers;
+mod aside;
 mod background;
 mod bundle;
 mod chains;

@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 
 use crate::answers::Answers;
+use crate::aside::Aside;
 use crate::decisions::Charged;
 use crate::meters::Meters;
 use crate::pipeline::epoch_ms;
@@ -153,6 +154,13 @@ fn file_or_new(path: &Path) -> anyhow::Result<String> {
     Ok(secret)
 }
 
+fn workers(config: &StaticConfig) -> usize {
+    config.data.workers.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        |workers| workers as usize,
+    )
+}
+
 /// Whether the node serves.
 #[derive(Default)]
 pub(crate) struct Ready(AtomicBool);
@@ -188,6 +196,8 @@ pub(crate) struct Node {
     pub(crate) in_flight: Arc<AtomicU32>,
     /// Bytes of all request bodies under way.
     pub(crate) bodies: Arc<AtomicUsize>,
+    /// Where large bodies are parsed.
+    pub(crate) aside: Arc<Aside>,
     /// Answers that may be told again.
     pub(crate) answers: Arc<Answers>,
     pub(crate) epoch: Instant,
@@ -243,6 +253,7 @@ impl Node {
             decisions_dir: settings.decisions_dir(),
             admin_token: SecretString::from(settings.admin_token()?),
             answers: Arc::new(Answers::new(&settings.config)),
+            aside: Arc::new(Aside::new(workers(&settings.config)).context("cannot start threads")?),
             pepper: settings.pepper()?.into(),
             config: Arc::new(settings.config),
             serving: plane.serving(),
@@ -263,10 +274,7 @@ impl Node {
 
     /// Data-plane threads: as configured, else one a core.
     pub(crate) fn workers(&self) -> usize {
-        self.config.data.workers.map_or_else(
-            || std::thread::available_parallelism().map_or(1, usize::from),
-            |workers| workers as usize,
-        )
+        workers(&self.config)
     }
 
     pub(crate) fn decisions_dir(&self) -> PathBuf {

@@ -163,7 +163,7 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
     if let Some(told) = exchange.replay(&parts.headers)? {
         return Ok(told);
     }
-    exchange.at(Phase::Select).select(parts)?;
+    exchange.at(Phase::Select).select(parts).await?;
     let decided = exchange.at(Phase::Classify).decided();
     decided.classify().await?;
     let decided = exchange.at(Phase::GuardRequest).decided();

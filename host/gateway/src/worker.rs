@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::answers::Answers;
+use crate::aside::Aside;
 use crate::ids::Ids;
 use crate::meters::{Meters, Refusal, ScopeMeter, Share};
 use crate::node::Node;
@@ -42,6 +43,7 @@ pub(crate) struct Worker {
     cut_below: watch::Receiver<u64>,
     chain: RefCell<Chain>,
     ids: RefCell<Ids>,
+    pub(crate) aside: Arc<Aside>,
     bodies: Arc<AtomicUsize>,
     in_flight: Arc<AtomicU32>,
     in_flight_max: u32,
@@ -145,6 +147,7 @@ impl Worker {
             tasks: TaskTracker::new(),
             cut: watch::channel(Cut::default()).0,
             cut_below: node.cut_below.subscribe(),
+            aside: Arc::clone(&node.aside),
             bodies: Arc::clone(&node.bodies),
             chain: RefCell::new(chain),
             ids: RefCell::default(),

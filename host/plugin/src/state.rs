@@ -286,6 +286,9 @@ impl State {
             return Err(Cause::new(FaultKind::Deadline, detail).into());
         };
         self.ticks_left = left;
-        Ok(UpdateDeadline::Yield(1))
+        // A plain yield wakes at once, so that a thread with a call that never ends would run what is ready dozens of
+        // times before it looks at its sockets; this one lets it look first.
+        let others = Box::pin(tokio::task::yield_now());
+        Ok(UpdateDeadline::YieldCustom(1, others))
     }
 }

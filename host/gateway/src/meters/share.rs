@@ -6,6 +6,8 @@
 
 use std::sync::atomic::AtomicUsize;
 
+use crate::aside::Turn;
+
 /// The percentage that a tenant alone may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
@@ -17,6 +19,8 @@ pub(crate) struct Share {
 pub(crate) struct Held {
     pub(crate) requests: AtomicUsize,
     pub(crate) body_bytes: AtomicUsize,
+    /// To work aside.
+    pub(crate) turn: Turn,
 }
 
 impl Share {

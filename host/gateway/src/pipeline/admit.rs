@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -14,7 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::deliberation::{Caller, Deliberation};
 use super::{Exchange, Stop};
+use crate::aside::Ended;
 use crate::limits;
+use crate::tenants::Principal;
 
 impl Exchange {
     /// Key → tenant and scopes, from headers alone.
@@ -48,12 +51,9 @@ impl Exchange {
     /// Bounded read, one parse; the original bytes are kept.
     pub(super) async fn parse(&mut self, parts: &Parts, body: Incoming) -> Result<(), Stop> {
         let bytes = self.read_body(parts, body).await?;
-        self.request_digest = Digest(Sha256::digest(&bytes).into());
-        let parse_limits = ParseLimits {
-            messages_max: limits::MESSAGES_MAX,
-            ..ParseLimits::default()
-        };
-        let chat = ChatRequest::parse(bytes, &parse_limits)?;
+        let (digest, chat) = self.aside(bytes.len(), move || read(bytes)).await?;
+        self.request_digest = digest;
+        let chat = chat?;
         if chat.model().len() > limits::MODEL_BYTES_MAX {
             let message = format!("`model` must be at most {} bytes", limits::MODEL_BYTES_MAX);
             let error = GatewayError::new(ErrorKind::InvalidField, message);
@@ -63,6 +63,25 @@ impl Exchange {
         self.streaming = chat.streaming();
         self.chat = Some(chat);
         Ok(())
+    }
+
+    /// Does what takes as long as a body of so many bytes is large: here, or aside where others would feel it.
+    async fn aside<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        if bytes < limits::ASIDE_BYTES_MIN {
+            return Ok(work());
+        }
+        let principal = self.principal.as_ref().expect("`authenticate` ran before");
+        let turn = &principal.tenant_meter.held().turn;
+        let done = self.worker.aside.run(turn, work).await;
+        done.map_err(|Ended| {
+            let message =
+                "the gateway failed on this request; it is recorded, tell the operator its id";
+            GatewayError::new(ErrorKind::Internal, message)
+        })
     }
 
     async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
@@ -90,6 +109,7 @@ impl Exchange {
         let read = async {
             let mut all =
                 BytesMut::with_capacity(declared.unwrap_or(4096).min(limits::BODY_START_BYTES));
+            let mut turn_ends = limits::READ_TURN_BYTES;
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| broken_off(&error))?;
                 let Ok(chunk) = frame.into_data() else {
@@ -100,6 +120,10 @@ impl Exchange {
                 }
                 room.grow(chunk.len())?;
                 all.extend_from_slice(&chunk);
+                if all.len() >= turn_ends {
+                    turn_ends = all.len() + limits::READ_TURN_BYTES;
+                    tokio::task::yield_now().await;
+                }
             }
             Ok(all.freeze())
         };
@@ -115,21 +139,26 @@ impl Exchange {
     }
 
     /// Conversation, candidates and the view that plugins see: from here on the request is under decision.
-    pub(super) fn select(&mut self, parts: &Parts) -> Result<(), GatewayError> {
+    pub(super) async fn select(&mut self, parts: &Parts) -> Result<(), GatewayError> {
         self.claim_instances()?;
-        let principal = self.principal.as_ref().expect("`authenticate` ran before");
         let chat = self.chat.take().expect("`parse` ran before");
-        let caller = Caller {
-            tenant: &principal.tenant,
-            key: &principal.key,
-            endpoint: &self.endpoint,
-            headers: &parts.headers,
-            pepper: &self.worker.pepper,
-            counts: Some(Arc::clone(&principal.tenant_meter) as Arc<dyn Tenant>),
-        };
+        let principal = self.principal.as_ref().expect("`authenticate` ran before");
         principal.tenant_meter.began(self.at_ms);
-        let mut decided =
-            Deliberation::select(self.id.clone(), self.at_ms, self.policy(), chat, &caller)?;
+        let (id, policy, at_ms) = (self.id.clone(), self.policy(), self.at_ms);
+        let pepper = &self.worker.pepper;
+        let bytes = chat.body().len();
+        let mut decided = if bytes < limits::ASIDE_BYTES_MIN {
+            let caller = caller(principal, &self.endpoint, &parts.headers, pepper);
+            Deliberation::select(id, at_ms, policy, chat, &caller)?
+        } else {
+            let (principal, endpoint) = (principal.clone(), self.endpoint.clone());
+            let (headers, pepper) = (parts.headers.clone(), Arc::clone(pepper));
+            let select = move || {
+                let caller = caller(&principal, &endpoint, &headers, &pepper);
+                Deliberation::select(id, at_ms, policy, chat, &caller)
+            };
+            self.aside(bytes, select).await??
+        };
         if let Some(left) = self.money_left() {
             let view = Arc::make_mut(&mut decided.view);
             view.set_field("budget-left-pico-usd", left);
@@ -137,6 +166,32 @@ impl Exchange {
         self.decided = Some(decided);
         Ok(())
     }
+}
+
+fn caller<'a>(
+    principal: &'a Principal,
+    endpoint: &'a str,
+    headers: &'a HeaderMap,
+    pepper: &'a [u8],
+) -> Caller<'a> {
+    Caller {
+        tenant: &principal.tenant,
+        key: &principal.key,
+        endpoint,
+        headers,
+        pepper,
+        counts: Some(Arc::clone(&principal.tenant_meter) as Arc<dyn Tenant>),
+    }
+}
+
+/// The body's digest, and what it says.
+fn read(body: Bytes) -> (Digest, Result<ChatRequest, GatewayError>) {
+    let digest = Digest(Sha256::digest(&body).into());
+    let parse_limits = ParseLimits {
+        messages_max: limits::MESSAGES_MAX,
+        ..ParseLimits::default()
+    };
+    (digest, ChatRequest::parse(body, &parse_limits))
 }
 
 /// The caller left in the middle of the body, or what it sends is none.

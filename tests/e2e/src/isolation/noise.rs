@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use pointsman_harness::{Client, Gateway, GatewayOptions, Provider, Raw, eventually};
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ const BODIES: usize = 2;
 const BODY_BYTES: usize = 31 << 20;
 /// Between the events of a stream that nobody reads.
 const TRICKLE_MS: u64 = 10_000;
+/// Niceness of the noise's clients.
+const CLIENTS_NICE: i32 = 10;
 /// Readers that connect at once.
 const CONNECTING: usize = 50;
 
@@ -35,8 +38,18 @@ const CONNECTING: usize = 50;
 #[derive(Debug)]
 pub struct Neighbours {
     gateway: Gateway,
+    /// To the thread of the quiet tenant's clients.
+    measure: mpsc::UnboundedSender<Measure>,
     /// One each: what the noise costs a provider is not the gateway's.
     _providers: [Provider; 2],
+}
+
+/// Sends for so long and tells what it saw.
+#[derive(Debug)]
+struct Measure {
+    client: Client,
+    length: Duration,
+    told: oneshot::Sender<Quiet>,
 }
 
 /// Which noise is made.
@@ -140,8 +153,13 @@ impl Neighbours {
             ..GatewayOptions::default()
         })
         .await?;
+        let measure = measuring()?;
+        // What the noise costs its own clients would not be on the gateway's machine. A thread's niceness is its own,
+        // and is inherited by the threads that it starts from here on.
+        rustix::process::setpriority_process(None, CLIENTS_NICE)?;
         Ok(Self {
             gateway,
+            measure,
             _providers: [provider, own],
         })
     }
@@ -152,14 +170,14 @@ impl Neighbours {
     /// Where it has no key.
     pub async fn quiet(&self, length: Duration) -> anyhow::Result<Quiet> {
         let client = self.gateway.client("quiet")?;
-        // On a thread of its own: what the noise costs its own clients is not the quiet tenant's.
-        let measured = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            anyhow::Ok(LocalSet::new().block_on(&runtime, send(client, length)))
+        let (told, quiet) = oneshot::channel();
+        let asked = self.measure.send(Measure {
+            client,
+            length,
+            told,
         });
-        measured.await?
+        asked.context("the quiet tenant's thread ended")?;
+        quiet.await.context("the quiet tenant's thread ended")
     }
 
     /// The same while the other one makes noise.
@@ -244,6 +262,30 @@ impl Neighbours {
         })
         .await
     }
+}
+
+/// A thread of its own for the quiet tenant's clients; it ends with the sender.
+fn measuring() -> anyhow::Result<mpsc::UnboundedSender<Measure>> {
+    let (measure, mut asked) = mpsc::unbounded_channel::<Measure>();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("quiet".to_owned())
+        .spawn(move || {
+            LocalSet::new().block_on(&runtime, async {
+                while let Some(Measure {
+                    client,
+                    length,
+                    told,
+                }) = asked.recv().await
+                {
+                    let quiet = send(client, length).await;
+                    let _nobody_waits = told.send(quiet);
+                }
+            });
+        })?;
+    Ok(measure)
 }
 
 /// The quiet tenant's requests, each when it is due, whatever the last one took.
