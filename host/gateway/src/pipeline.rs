@@ -6,7 +6,9 @@
 mod account;
 mod admit;
 mod answer;
+mod body;
 mod cache;
+mod capture;
 mod decide;
 mod deliberation;
 mod exchange;
@@ -16,6 +18,7 @@ mod idempotency;
 mod metering;
 mod observe;
 mod rehearse;
+mod rerun;
 mod scopes;
 mod stream;
 mod timeline;
@@ -38,8 +41,10 @@ use crate::limits;
 use crate::reply::Reply;
 use crate::worker::Worker;
 
+pub(crate) use capture::Inputs;
 pub(crate) use exchange::{Exchange, epoch_ms};
 pub(crate) use rehearse::rehearse;
+pub(crate) use rerun::{Recorded, Rerun, rerun};
 
 /// Why a request ended without a whole answer.
 #[derive(Debug)]
@@ -164,6 +169,7 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
         return Ok(told);
     }
     exchange.at(Phase::Select).select(parts).await?;
+    exchange.capture();
     let decided = exchange.at(Phase::Classify).decided();
     decided.classify().await?;
     let decided = exchange.at(Phase::GuardRequest).decided();

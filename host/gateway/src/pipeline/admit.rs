@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -13,6 +13,7 @@ use pointsman_plugin::Tenant;
 use pointsman_wire::openai::{ChatRequest, ParseLimits};
 use sha2::{Digest as _, Sha256};
 
+use super::body::Pieces;
 use super::deliberation::{Caller, Deliberation};
 use super::{Exchange, Stop};
 use crate::aside::Ended;
@@ -50,8 +51,9 @@ impl Exchange {
 
     /// Bounded read, one parse; the original bytes are kept.
     pub(super) async fn parse(&mut self, parts: &Parts, body: Incoming) -> Result<(), Stop> {
-        let bytes = self.read_body(parts, body).await?;
-        let (digest, chat) = self.aside(bytes.len(), move || read(bytes)).await?;
+        let pieces = self.read_body(parts, body).await?;
+        let read = self.aside(pieces.len(), move || read(pieces.join()));
+        let (digest, chat) = read.await?;
         self.request_digest = digest;
         let chat = chat?;
         if chat.model().len() > limits::MODEL_BYTES_MAX {
@@ -84,7 +86,7 @@ impl Exchange {
         })
     }
 
-    async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Bytes, Stop> {
+    async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Pieces, Stop> {
         let data = &self.worker.config.data;
         let (bytes_max, timeout) = (
             data.body_bytes_max,
@@ -107,8 +109,7 @@ impl Exchange {
         let room = self.worker.body_room(&principal.tenant_meter);
         let room = self.body_room.insert(room);
         let read = async {
-            let mut all =
-                BytesMut::with_capacity(declared.unwrap_or(4096).min(limits::BODY_START_BYTES));
+            let mut all = Pieces::of(declared);
             let mut turn_ends = limits::READ_TURN_BYTES;
             while let Some(frame) = body.frame().await {
                 let frame = frame.map_err(|error| broken_off(&error))?;
@@ -119,13 +120,13 @@ impl Exchange {
                     return Err(too_large().into());
                 }
                 room.grow(chunk.len())?;
-                all.extend_from_slice(&chunk);
+                all.push(&chunk);
                 if all.len() >= turn_ends {
                     turn_ends = all.len() + limits::READ_TURN_BYTES;
                     tokio::task::yield_now().await;
                 }
             }
-            Ok(all.freeze())
+            Ok(all)
         };
         tokio::time::timeout(timeout, read)
             .await

@@ -99,10 +99,11 @@ pub struct Noise {
     pub refused: usize,
 }
 
+/// Its steps never rest, however often they fault: tripping would end the noise.
 fn steps_of_noisy() -> String {
     let guest = |id: &str, behaviour: &str, tokens: u64| {
         let more = format!(
-            "when = \"request.max_output_tokens == {tokens}\"\nconfig = {{ behaviour = \"{behaviour}\" }}"
+            "when = \"request.max_output_tokens == {tokens}\"\nconfig = {{ behaviour = \"{behaviour}\" }}\nlimits = {{ faults-max = 0 }}"
         );
         step(id, "classify", "pointsman-guests@0.1", "deny", &more)
     };
