@@ -13,6 +13,8 @@ pub use fake_import::FakeHost;
 pub use pool::FakePool;
 pub use request::FakeView;
 
+use pointsman_cases::Scalar;
+
 use crate::plugin::Plugin;
 use crate::words::Value;
 
@@ -46,21 +48,18 @@ pub fn try_configured<P: Plugin>(config: &serde_json::Value) -> Result<&'static 
 /// On an object, null or a list of anything but strings.
 #[must_use]
 pub fn value(json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match json {
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Bool(flag) => Value::Flag(*flag),
-        Json::Number(number) => number.as_i64().map_or_else(
-            || Value::Number(number.as_f64().expect("a JSON number is finite")),
-            Value::Integer,
-        ),
-        Json::Array(items) => Value::Texts(
-            items
-                .iter()
-                .map(|item| item.as_str().expect("lists hold strings").to_owned())
-                .collect(),
-        ),
-        Json::Null | Json::Object(_) => unreachable!("the contract has no value for {json}"),
+    let scalar = Scalar::try_from(json.clone());
+    assert!(scalar.is_ok(), "{scalar:?}");
+    of_scalar(scalar.expect("asserted above"))
+}
+
+pub(crate) fn of_scalar(scalar: Scalar) -> Value {
+    match scalar {
+        Scalar::Text(text) => Value::Text(text),
+        Scalar::Texts(texts) => Value::Texts(texts),
+        Scalar::Integer(integer) => Value::Integer(integer),
+        Scalar::Number(number) => Value::Number(number),
+        Scalar::Flag(flag) => Value::Flag(flag),
     }
 }
 

@@ -50,6 +50,7 @@ const ROOMS: &[Room] = &[
             "host/control",
             "sdk/build",
             "sdk/learn",
+            "sdk/cases",
         ],
     ),
     room("engine/gguf", &[]),
@@ -60,11 +61,12 @@ const ROOMS: &[Room] = &[
     },
     room("engine/model", &["engine/gguf", "engine/kernels"]),
     room("engine/server", &["engine/model"]),
-    room("sdk/rust", &[]),
+    room("sdk/rust", &["sdk/cases"]),
     room("sdk/build", &[]),
     room("sdk/guard", &["sdk/rust"]),
     room("sdk/route", &["sdk/rust"]),
     room("sdk/learn", &[]),
+    room("sdk/cases", &[]),
     room("xtask", &["sdk/build"]),
 ];
 

@@ -2,6 +2,7 @@
 
 mod cases;
 mod new;
+mod steps;
 mod test;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use pointsman_cases::Flow;
+
 use crate::plugin::{GuardStream, ResponseGuard};
 use crate::view::View;
 use crate::words::{Action, Attribute, Channel, Delta, Label, Reason};
@@ -15,12 +17,6 @@ pub struct Answer<S> {
     hold_back_bytes: u32,
     stopped: Option<Reason>,
     notes: Vec<Label>,
-}
-
-#[derive(Debug, Default)]
-struct Flow {
-    held: String,
-    released: String,
 }
 
 impl<S: GuardStream> Answer<S> {
@@ -76,7 +72,7 @@ impl<S: GuardStream> Answer<S> {
     /// When the guard fails or breaks the contract.
     pub fn push_all(&mut self, deltas: &[(u32, &str)]) {
         for (channel, text) in deltas {
-            self.flow(*channel).held.push_str(text);
+            self.flow(*channel).give(text);
         }
         let deltas = deltas
             .iter()
@@ -89,12 +85,8 @@ impl<S: GuardStream> Answer<S> {
         self.apply(actions);
         if self.stopped.is_none() {
             for (channel, flow) in &self.channels {
-                assert!(
-                    flow.held.len() <= self.hold_back_bytes as usize,
-                    "channel {channel} holds {} bytes, covers() declared {}",
-                    flow.held.len(),
-                    self.hold_back_bytes
-                );
+                let within = flow.within(self.hold_back_bytes);
+                assert!(within.is_ok(), "channel {channel}: {within:?}");
             }
         }
     }
@@ -143,11 +135,10 @@ impl<S: GuardStream> Answer<S> {
     /// When the channel was never opened.
     #[must_use]
     pub fn released(&self, channel: u32) -> &str {
-        &self
-            .channels
+        self.channels
             .get(&channel)
             .expect("the channel is open")
-            .released
+            .released()
     }
 
     /// What the guard holds of a channel.
@@ -156,11 +147,10 @@ impl<S: GuardStream> Answer<S> {
     /// When the channel was never opened.
     #[must_use]
     pub fn held(&self, channel: u32) -> &str {
-        &self
-            .channels
+        self.channels
             .get(&channel)
             .expect("the channel is open")
-            .held
+            .held()
     }
 
     /// Why the answer was cut, if it was.
@@ -182,10 +172,11 @@ impl<S: GuardStream> Answer<S> {
     }
 
     fn assert_resolved(&self, channel: u32) {
+        let flow = &self.channels[&channel];
+        let resolved = flow.resolved();
         assert!(
-            self.stopped.is_some() || self.held(channel).is_empty(),
-            "channel {channel} still holds {:?}",
-            self.held(channel)
+            self.stopped.is_some() || resolved.is_ok(),
+            "channel {channel}: {resolved:?}"
         );
     }
 
@@ -208,17 +199,13 @@ impl<S: GuardStream> Answer<S> {
 
     fn release(&mut self, channel: u32, text: &str) {
         if self.stopped.is_none() {
-            self.flow(channel).released.push_str(text);
+            self.flow(channel).release(text);
         }
     }
 
     fn take(&mut self, channel: u32, bytes: u32) -> String {
-        let flow = self.flow(channel);
-        assert!(
-            flow.held.is_char_boundary(bytes as usize),
-            "channel {channel}: {bytes} bytes consumed of {:?}: more than is held, or inside a character",
-            flow.held
-        );
-        flow.held.drain(..bytes as usize).collect()
+        let taken = self.flow(channel).take(bytes);
+        assert!(taken.is_ok(), "channel {channel}: {taken:?}");
+        taken.unwrap_or_default()
     }
 }

@@ -16,6 +16,8 @@ pub struct FakeHost {
     pub data: BTreeMap<String, Vec<u8>>,
     /// Answers of `counters`, by name.
     pub counts: BTreeMap<String, u64>,
+    /// Keys of `secrets`, by name.
+    pub secrets: BTreeMap<String, Vec<u8>>,
     /// Answers of `embedding`.
     pub vectors: BTreeMap<String, Vec<f32>>,
     /// Answers of `prices`, by target.
@@ -81,7 +83,16 @@ pub(crate) mod data {
 }
 
 pub(crate) mod counters {
-    pub(crate) fn count(name: &str, _window_seconds: u32) -> u64 {
+    /// An unknown count or window is a fault in the gateway.
+    pub(crate) fn count(name: &str, window_seconds: u32) -> u64 {
+        assert!(
+            pointsman_cases::COUNTS.contains(&name),
+            "`{name}` is no count"
+        );
+        assert!(
+            (1..=3600).contains(&window_seconds),
+            "a window has 1 to 3600 s, not {window_seconds}"
+        );
         super::HOST.with_borrow(|host| host.counts.get(name).copied().unwrap_or_default())
     }
 }
@@ -93,9 +104,14 @@ pub(crate) mod embedding {
 }
 
 pub(crate) mod secrets {
-    /// No secret exists in a test.
-    pub(crate) fn hmac(_name: &str, _message: &[u8]) -> Option<Vec<u8>> {
-        None
+    use pointsman_cases::{PREFIX, hmac_sha256};
+
+    pub(crate) fn hmac(name: &str, message: &[u8]) -> Option<Vec<u8>> {
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        super::HOST.with_borrow(|host| {
+            let key = host.secrets.get(name)?;
+            Some(hmac_sha256(key, message))
+        })
     }
 }
 

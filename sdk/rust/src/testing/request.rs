@@ -63,11 +63,10 @@ impl FakeView {
             view = view.with_field("response-format", format);
         }
         let streaming = object.get("stream").and_then(Json::as_bool) == Some(true);
-        view = view
-            .with_field("streaming", streaming)
-            .with_field("dialect", "openai-chat")
-            .with_field("endpoint", "/v1/chat/completions")
-            .with_field("tenant", "test");
+        view = view.with_field("streaming", streaming);
+        for (name, field) in pointsman_cases::FIELDS {
+            view = view.with_field(name, field);
+        }
         for message in object
             .get("messages")
             .and_then(Json::as_array)
@@ -85,8 +84,8 @@ impl FakeView {
             view.add_tool(tool);
         }
         let bytes: usize = view.segments.iter().map(|segment| segment.text.len()).sum();
-        // Four bytes a token: the usual rule of thumb, and a number that tests can reckon.
-        let estimate = i64::try_from(bytes.div_ceil(4)).unwrap_or(i64::MAX);
+        let tokens = bytes.div_ceil(pointsman_cases::BYTES_PER_TOKEN);
+        let estimate = i64::try_from(tokens).unwrap_or(i64::MAX);
         view.with_field("input-tokens-estimate", estimate)
     }
 

@@ -4,25 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use pointsman_plugin::{Plugin, PrepareError, Runtime, Step, StepSpec};
+use pointsman_cases::Outcome;
 use pointsman_sdk_build::Language;
-use serde_json::Value as Json;
 
-use super::cases;
+use super::cases::{self, Rehearsal};
+use super::steps::{self, Prepared};
 use super::{NO_CARGO, build, build_folder, load, runtime, summary};
 use crate::cli::say;
-
-/// Steps of one configuration, a role each; or how the configuration is refused.
-type Prepared = Result<Vec<Arc<Step>>, Refusal>;
-
-struct Refusal {
-    detail: String,
-    /// By the schema, before the plugin saw it.
-    by_schema: bool,
-}
 
 pub(super) fn test(folder: &Path) -> anyhow::Result<ExitCode> {
     let is_rust = pointsman_sdk_build::language(folder)? == Language::Rust;
@@ -42,19 +32,21 @@ pub(super) fn test(folder: &Path) -> anyhow::Result<ExitCode> {
     let mut prepared: BTreeMap<String, Prepared> = BTreeMap::new();
     let mut failed = 0;
     for case in &cases {
-        let config = case.config.to_string();
-        if !prepared.contains_key(&config) {
-            let steps = prepare(&runtime, &plugin, &case.config)
-                .with_context(|| format!("case `{}`", case.name))?;
-            prepared.insert(config.clone(), steps);
+        let named = || format!("case `{}`", case.name);
+        let key = steps::key(case);
+        if !prepared.contains_key(&key) {
+            let instances = plugin.info().defaults.instances;
+            let steps = steps::prepare(&runtime, &plugin, case, instances).with_context(named)?;
+            prepared.insert(key.clone(), steps);
         }
-        let outcome = match &prepared[&config] {
-            Ok(steps) => local.block_on(case.run(steps)),
+        let outcome = match &prepared[&key] {
+            Ok(steps) => local
+                .block_on(Rehearsal::new(case).with_context(named)?.run(steps))
+                .with_context(named)?,
             // Natively there is no schema, and the case has the plugin's own words.
             Err(refusal) if is_rust && refusal.by_schema && case.is_refused() => continue,
-            Err(refusal) => Ok(cases::refused(&refusal.detail)),
+            Err(refusal) => Outcome::refused(&refusal.detail),
         };
-        let outcome = outcome.with_context(|| format!("case `{}`", case.name))?;
         let differing = case.differing(&outcome);
         if !differing.is_empty() {
             failed += 1;
@@ -89,44 +81,4 @@ fn natively(folder: &Path) -> anyhow::Result<()> {
         bail!("the plugin's own tests or cases fail (above)");
     }
     Ok(())
-}
-
-fn prepare(runtime: &Runtime, plugin: &Arc<Plugin>, config: &Json) -> anyhow::Result<Prepared> {
-    let mut steps = Vec::new();
-    let info = plugin.info();
-    for &role in &info.roles {
-        let spec = StepSpec {
-            id: "test".to_owned(),
-            plugin: Arc::clone(plugin),
-            role,
-            config: config.clone(),
-            data: Vec::new(),
-            grants: info.imports.clone(),
-            secrets: Vec::new(),
-            instances: info.defaults.instances,
-            limits: info.defaults.limits,
-        };
-        match runtime.prepare(spec) {
-            Ok(step) => steps.push(step),
-            Err(PrepareError::Refused { detail }) => {
-                return Ok(Err(Refusal {
-                    detail,
-                    by_schema: false,
-                }));
-            }
-            Err(error @ PrepareError::Config(_)) => {
-                return Ok(Err(Refusal {
-                    detail: error.to_string(),
-                    by_schema: true,
-                }));
-            }
-            Err(error) => {
-                return Err(anyhow::Error::new(error).context(format!(
-                    "as {} the component cannot be made ready",
-                    role.as_str()
-                )));
-            }
-        }
-    }
-    Ok(Ok(steps))
 }
