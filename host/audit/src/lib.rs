@@ -16,6 +16,7 @@
 //! of a SIGBUS, and readers never see unused space.
 
 mod chain;
+mod content;
 mod disk;
 mod error;
 mod find;
@@ -31,6 +32,10 @@ mod tail;
 mod verify;
 
 pub use chain::{Chain, ChainConfig, DISK_HEADROOM_BYTES, DISK_USED_PERCENT_MAX};
+pub use content::{
+    About, CONTENT_SEGMENT_BYTES_MAX, Content, ContentWriter, Contents, Entry, Erased, Kept, Place,
+    PlaceError, SALT_BYTES, Seen, content, contents, erase,
+};
 pub use disk::DiskRoom;
 pub use error::{AuditError, Problem};
 pub use find::find;

@@ -35,6 +35,7 @@ use secrecy::SecretString;
 
 pub use document::openapi;
 pub use plane::{By, Condition, ControlPlane, Done, PlaneError};
+pub use query::time;
 pub use serve::{ControlError, serve};
 pub use source::{Decision, DecisionSource, DecisionTail, Listing, SourceError, Wanted};
 

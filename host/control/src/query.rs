@@ -78,10 +78,20 @@ fn outcome(text: &str) -> Result<Outcome, Problem> {
     }
 }
 
-/// Milliseconds since the epoch, or a span back from now.
 fn since(text: &str, now_ms: u64) -> Result<u64, Problem> {
+    time(text, now_ms).ok_or_else(|| {
+        Problem::bad_query(
+            "`since` is no time",
+            "give a span back from now, as in 90s, 15m, 2h or 7d, or milliseconds since the epoch",
+        )
+    })
+}
+
+/// A time as queries write it, in milliseconds since the epoch: that, or a span back from now such as `15m`.
+#[must_use]
+pub fn time(text: &str, now_ms: u64) -> Option<u64> {
     if let Ok(at_ms) = text.parse() {
-        return Ok(at_ms);
+        return Some(at_ms);
     }
     let span = text.char_indices().last().and_then(|(at, unit)| {
         let unit_ms = match unit {
@@ -93,13 +103,7 @@ fn since(text: &str, now_ms: u64) -> Result<u64, Problem> {
         };
         text[..at].parse::<u64>().ok()?.checked_mul(unit_ms)
     });
-    match span {
-        Some(span_ms) => Ok(now_ms.saturating_sub(span_ms)),
-        None => Err(Problem::bad_query(
-            "`since` is no time",
-            "give a span back from now, as in 90s, 15m, 2h or 7d, or milliseconds since the epoch",
-        )),
-    }
+    span.map(|span_ms| now_ms.saturating_sub(span_ms))
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {

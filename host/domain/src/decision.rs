@@ -72,8 +72,12 @@ pub struct Opened {
     pub policy_digest: Digest,
     /// Digest of the price catalogue in force.
     pub prices_digest: Option<Digest>,
-    /// sha256 of the caller's body (commitment, not content).
-    pub request_digest: Digest,
+    /// sha256 of the caller's body; none where the policy captures nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_digest: Option<Digest>,
+    /// What is kept of the content beside the log; none where the policy keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Captured>,
     /// HMAC of the conversation, for stickiness.
     pub conversation: String,
     /// Steps up to and including `reserve`.
@@ -93,6 +97,37 @@ pub struct Opened {
     /// microsecond are told of traced requests alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
+}
+
+/// What became of a request's content where the policy captures it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Capture {
+    /// It is kept, whole.
+    Full,
+    /// It is larger than the policy keeps.
+    TooLarge,
+    /// It could not be written.
+    Failed,
+}
+
+/// What is kept of a request's content: what was asked, and what its steps were told beside it. It lies beside the log,
+/// so that it can be erased and the log still holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub struct Captured {
+    /// Whether it is kept.
+    pub capture: Capture,
+    /// Its bytes.
+    pub bytes: u64,
+    /// sha256 over a salt of 32 random bytes, which is kept with the content alone, and the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Digest>,
+    /// Where it is: `worker-0.000001.content:0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 /// One phase of a request's life.

@@ -14,7 +14,7 @@ use pointsman_policy::finding::Finding;
 
 pub(crate) use check::{CaseResult, check, rehearsed};
 pub(crate) use folder::{Folder, list, pack, unpack};
-pub(crate) use world::{House, World, components, fact};
+pub(crate) use world::{House, StandIn, World, components, fact};
 
 /// Errors end the build, warnings are logged.
 pub(crate) fn refuse(findings: &[Finding]) -> anyhow::Result<()> {

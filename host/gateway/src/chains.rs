@@ -14,7 +14,8 @@ use crate::pipeline::epoch_ms;
 impl Node {
     /// A worker's own chain, recovered if the last process died. Where the process before this one still drains, its
     /// chains are locked, and the worker takes the next free name.
-    pub(crate) fn open_chain(&self, index: usize) -> anyhow::Result<Chain> {
+    /// With its name.
+    pub(crate) fn open_chain(&self, index: usize) -> anyhow::Result<(Chain, String)> {
         let workers = self.workers();
         let tries = if self.succeeds {
             limits::CHAINS_TRIED_MAX
@@ -53,8 +54,8 @@ impl Node {
             .own_chains
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        ours.insert(name);
-        Ok(chain)
+        ours.insert(name.clone());
+        Ok((chain, name))
     }
 
     /// Ends in order the chains that nobody writes: a process that had other names may have been killed. Whether another

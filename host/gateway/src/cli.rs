@@ -245,6 +245,14 @@ pub(crate) fn warn(text: &str) {
     let _nowhere_left_to_tell = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Reads a time as the decisions' queries do.
+fn time(text: &str) -> Result<u64, String> {
+    pointsman_control::time(text, crate::pipeline::epoch_ms()).ok_or_else(|| {
+        "give a span back from now, as in 90s, 15m, 2h or 7d, or milliseconds since the epoch"
+            .to_owned()
+    })
+}
+
 /// Milliseconds since the epoch as `2026-11-24 21:43:56Z`.
 pub(crate) fn utc(ms: u64) -> String {
     let day = Window::at(Period::Day, ms).to_string();

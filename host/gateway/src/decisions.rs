@@ -94,6 +94,16 @@ pub(crate) fn list(
     wanted: &Wanted,
     records_max: usize,
 ) -> Result<Listed, AuditError> {
+    list_those(folder, wanted, records_max, |_| true)
+}
+
+/// Those of them that are also `meant`.
+pub(crate) fn list_those(
+    folder: &Path,
+    wanted: &Wanted,
+    records_max: usize,
+    mut is_meant: impl FnMut(&Decision) -> bool,
+) -> Result<Listed, AuditError> {
     let mut listed = Listed {
         complete: true,
         ..Listed::default()
@@ -128,7 +138,7 @@ pub(crate) fn list(
                     closed: closed.remove(&opened.id),
                     opened: Some(opened),
                 };
-                if takes(wanted, &decision) {
+                if takes(wanted, &decision) && is_meant(&decision) {
                     listed.decisions.push(decision);
                 }
             }

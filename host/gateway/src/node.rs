@@ -78,6 +78,11 @@ impl Settings {
         self.state().join("decisions")
     }
 
+    /// What is kept of requests' content.
+    pub(crate) fn content_dir(&self) -> PathBuf {
+        self.state().join("content")
+    }
+
     /// Control state, its journal included.
     pub(crate) fn control_dir(&self) -> PathBuf {
         self.state().join("control")
@@ -209,6 +214,7 @@ pub(crate) struct Node {
     /// What the chains had charged when balances were summed.
     pub(crate) charged: Mutex<Charged>,
     decisions_dir: PathBuf,
+    pub(crate) content_dir: PathBuf,
 }
 
 impl Node {
@@ -251,6 +257,7 @@ impl Node {
         Ok(Self {
             telling: Telling::new(&settings.config.telemetry, None),
             decisions_dir: settings.decisions_dir(),
+            content_dir: settings.content_dir(),
             admin_token: SecretString::from(settings.admin_token()?),
             answers: Arc::new(Answers::new(&settings.config)),
             aside: Arc::new(Aside::new(workers(&settings.config)).context("cannot start threads")?),

@@ -7,6 +7,7 @@
 mod build;
 mod control;
 mod diff;
+mod past;
 mod people;
 mod policies;
 mod prices;
@@ -35,6 +36,7 @@ use crate::pipeline::epoch_ms;
 use crate::publish::Published;
 use crate::snapshot::{PolicySlot, Snapshot};
 use build::Warm;
+pub(crate) use past::{Past, Served};
 
 /// How long readers of the store are waited for before it changes hands.
 const RELEASE_MAX: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pointsman_domain::control::{Change, Key, Tenant};
 use pointsman_domain::{Digest, ErrorKind, GatewayError};
 use pointsman_plugin::{PriceBook, Step};
-use pointsman_policy::policy::{Cache, OnFault, Phase};
+use pointsman_policy::policy::{Audit, Cache, OnFault, Phase};
 use pointsman_policy::when::When;
 use pointsman_store::State;
 use pointsman_traffic::attempts::ExecuteSettings;
@@ -236,6 +236,8 @@ pub(crate) struct PolicyLive {
     pub(crate) default_plan: Vec<String>,
     pub(crate) execute: ExecuteSettings,
     pub(crate) cache: Cache,
+    /// What its records hold of content; under the floor's.
+    pub(crate) audit: Audit,
     /// Whose limits and budgets its requests draw on.
     pub(crate) scopes: Scopes,
     /// Shared with the same policy under other prices.

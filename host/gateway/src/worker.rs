@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use http::HeaderMap;
-use pointsman_audit::Chain;
+use pointsman_audit::{
+    About, AuditError, CONTENT_SEGMENT_BYTES_MAX, Chain, ContentWriter, Kept, SALT_BYTES,
+};
 use pointsman_domain::decision::Record;
 use pointsman_domain::{ErrorKind, GatewayError, RequestId};
 use pointsman_policy::config::StaticConfig;
@@ -42,6 +44,8 @@ pub(crate) struct Worker {
     pub(crate) cut: watch::Sender<Cut>,
     cut_below: watch::Receiver<u64>,
     chain: RefCell<Chain>,
+    /// What is kept of the content of the chain's requests.
+    content: RefCell<ContentWriter>,
     ids: RefCell<Ids>,
     pub(crate) aside: Arc<Aside>,
     bodies: Arc<AtomicUsize>,
@@ -130,7 +134,8 @@ fn refused(metrics: &Metrics, tenant: &ScopeMeter, refusal: Refusal) -> GatewayE
 
 impl Worker {
     pub(crate) fn new(node: Arc<Node>, index: usize) -> anyhow::Result<Self> {
-        let chain = node.open_chain(index)?;
+        let (chain, name) = node.open_chain(index)?;
+        let content = ContentWriter::new(&node.content_dir, &name, CONTENT_SEGMENT_BYTES_MAX)?;
         let config = UpstreamConfig {
             egress: node.egress.clone(),
             ..UpstreamConfig::default()
@@ -150,6 +155,7 @@ impl Worker {
             aside: Arc::clone(&node.aside),
             bodies: Arc::clone(&node.bodies),
             chain: RefCell::new(chain),
+            content: RefCell::new(content),
             ids: RefCell::default(),
             in_flight: Arc::clone(&node.in_flight),
             in_flight_max: node.config.data.requests_max,
@@ -243,6 +249,16 @@ impl Worker {
                 ))
             }
         }
+    }
+
+    /// Keeps the content of one request beside this thread's chain.
+    pub(crate) fn keep(
+        &self,
+        about: &About,
+        salt: &[u8; SALT_BYTES],
+        parts: &[&[u8]],
+    ) -> Result<Kept, AuditError> {
+        self.content.borrow_mut().put(about, salt, parts)
     }
 
     /// Ends the chain's segment in order.

@@ -3,7 +3,8 @@
 //! The floor's classifiers and guards run last in their phase: they see, and may refuse, what really leaves, whatever
 //! the tenant's steps made of it; a tenant's label cannot replace the floor's. The floor's routers and accountants run
 //! first: the first router that plans decides, and so does the first accountant.
-//! Limits that the floor names hold beside those that the tenant's policy names.
+//! Limits that the floor names hold beside those that the tenant's policy names. What the floor lets be captured of
+//! content is the most that is.
 //! Promises: every step of the floor is there, in the floor's order, unchanged, with an id that no tenant's step can
 //! have (`floor/…`); nothing that a tenant writes moves, removes or loosens it. Refuses to know: plugins.
 
@@ -78,6 +79,9 @@ pub fn compose(floor: Option<&Policy>, tenant: &Policy) -> Effective {
     if let (Some(own), Some(limits)) = (&mut policy.limits, floor.and_then(|f| f.limits.as_ref())) {
         own.scopes.extend(&limits.scopes);
     }
+    if let Some(floor) = floor {
+        policy.audit = policy.audit.under(&floor.audit);
+    }
     Effective {
         policy,
         floor: floor.map(|floor| floor.name.clone()),
@@ -118,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Owner, compose};
-    use crate::policy::{Phase, Policy, Scope};
+    use crate::policy::{Audit, Capture, Phase, Policy, Scope};
 
     fn policy(name: &str, steps: &[(String, Phase)]) -> Policy {
         let steps = steps.iter().map(|(id, phase)| {
@@ -167,6 +171,29 @@ mod tests {
         assert_eq!(scopes(&with("")), None, "both hold");
         let limits = scopes(&with("[limits]\nscopes = []")).expect("written");
         assert_eq!(limits.scopes, [Scope::Tenant]);
+    }
+
+    #[test]
+    fn no_tenant_captures_more_than_its_floor_says() {
+        let with = |audit: &str| {
+            let text = format!("format = 1\nname = 'a'\n[audit]\n{audit}");
+            Policy::parse("p", &text).expect("a policy")
+        };
+        let captured = |floor: &str, tenant: &str| {
+            let audit = compose(Some(&with(floor)), &with(tenant)).policy.audit;
+            (audit.capture(), audit.capture_bytes_max())
+        };
+        let usual = Audit::CAPTURE_BYTES_MAX;
+        let full = "capture = 'full'";
+        assert_eq!(captured("", full), (Capture::Full, usual), "no word");
+        assert_eq!(captured("", ""), (Capture::Hash, usual), "nobody's word");
+        assert_eq!(captured(full, ""), (Capture::Full, usual), "the floor's");
+        for (floor, least) in [("hash", Capture::Hash), ("none", Capture::None)] {
+            let floor = format!("capture = '{floor}'\ncapture-bytes-max = 2048");
+            assert_eq!(captured(&floor, full), (least, 2048));
+        }
+        let less = "capture = 'none'\ncapture-bytes-max = 1024";
+        assert_eq!(captured(full, less), (Capture::None, 1024));
     }
 
     fn steps() -> impl Strategy<Value = Vec<(String, Phase)>> {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::{Instances, PluginRef, Policy};
+use crate::policy::{Capture, Instances, PluginRef, Policy};
 
 /// sha256 of bytes, as for plugins and data files.
 #[must_use]
@@ -47,6 +47,12 @@ pub fn normal_form(policy: &Policy, plugins: &BTreeMap<PluginRef, Digest>) -> Va
         step.on_fault = Some(step.on_fault());
     }
     let mut value = value_of(&policy);
+    // Said or not is not the same in a floor, and what says nothing has the digest that it always had.
+    value["audit"]["capture"] = match policy.audit.capture {
+        None => json!("hash"),
+        Some(Capture::Hash) => json!("hash, said"),
+        Some(capture) => json!(capture),
+    };
     let steps = value.get_mut("step").and_then(Value::as_array_mut);
     for (written, step) in policy.steps.iter().zip(steps.into_iter().flatten()) {
         if let Some(digest) = plugins.get(&written.plugin) {
@@ -155,6 +161,10 @@ mod tests {
         assert_ne!(first, digest(PLAIN, "w", &[("list.txt", "x")]));
         assert_ne!(first, digest(&PLAIN.replace("x = 1", "x = 2"), "w", &[]));
         assert_ne!(first, digest(&PLAIN.replace("x = 1", "x = '1'"), "w", &[]));
+        let audited = |audit: &str| digest(&format!("{PLAIN}[audit]\n{audit}\n"), "w", &[]);
+        assert_eq!(first, audited(""));
+        assert_ne!(first, audited("capture = 'hash'"));
+        assert_ne!(first, audited("capture-bytes-max = 4096"));
         assert_ne!(effective(None, first), effective(Some(first), first));
         assert_ne!(effective(None, first), first);
     }

@@ -428,23 +428,70 @@ choice! {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Audit {
-    /// What of the content.
-    pub capture: Capture,
+    /// What of the content; absent: what the floor says, else `hash`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+    /// Bytes of a request that `full` keeps; of a larger one only the digest is recorded. Absent: what the floor says,
+    /// else 256 KiB.
+    #[serde(
+        deserialize_with = "optional::<1024, 67_108_864, _, _>",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub capture_bytes_max: Option<u32>,
     /// When a record is safe.
     pub durability: Durability,
     /// What happens when the disk is full.
     pub on_disk_full: OnDiskFull,
 }
 
+impl Audit {
+    /// Bytes that `full` keeps where nobody says otherwise.
+    pub const CAPTURE_BYTES_MAX: u32 = 256 * 1024;
+
+    /// What is captured.
+    #[must_use]
+    pub fn capture(&self) -> Capture {
+        self.capture.unwrap_or_default()
+    }
+
+    /// Bytes of a request that `full` keeps.
+    #[must_use]
+    pub fn capture_bytes_max(&self) -> u32 {
+        self.capture_bytes_max.unwrap_or(Self::CAPTURE_BYTES_MAX)
+    }
+
+    /// A tenant's settings under its floor's: what the floor says is the most that is captured, and holds where the
+    /// tenant says nothing.
+    #[must_use]
+    pub fn under(&self, floor: &Self) -> Self {
+        Self {
+            capture: least(self.capture, floor.capture),
+            capture_bytes_max: least(self.capture_bytes_max, floor.capture_bytes_max),
+            ..self.clone()
+        }
+    }
+}
+
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 choice! {
-    /// What of the content is recorded.
+    /// What of the content is recorded; later ones keep more.
     #[derive(Default)]
     Capture {
+        /// Nothing that is derived from it but the conversation's id, which is keyed.
+        None = "none",
         /// Digests alone.
         #[default]
         Hash = "hash",
+        /// What was asked, in a content store beside the log.
+        Full = "full",
     }
-    later ["none", "redacted", "full"]
+    later ["redacted"]
 }
 
 choice! {

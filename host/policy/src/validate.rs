@@ -112,6 +112,7 @@ fn head(policy: &Policy, floor: Option<&Policy>, findings: &mut Vec<Finding>) {
                 );
             }
             floors_agree(policy, floor, findings);
+            floor_captures_less(policy, floor, findings);
         }
     }
 }
@@ -162,6 +163,21 @@ fn floors_agree(policy: &Policy, floor: Option<&Policy>, findings: &mut Vec<Find
             );
         }
         _ => {}
+    }
+}
+
+fn floor_captures_less(policy: &Policy, floor: Option<&Policy>, findings: &mut Vec<Finding>) {
+    let Some(floor) = floor else { return };
+    let (asked, held) = (policy.audit.capture(), policy.audit.under(&floor.audit));
+    if asked > held.capture() {
+        let at = Path::of("audit").key("capture");
+        let message = format!(
+            "the floor `{}` lets no more than `{}` be captured, and so it is, not `{asked}`",
+            floor.name,
+            held.capture()
+        );
+        let help = "write what the floor allows, or ask whoever keeps the floor";
+        findings.push(Finding::warning(at, message).help(help));
     }
 }
 

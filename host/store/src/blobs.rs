@@ -68,16 +68,21 @@ impl Blobs {
     }
 
     pub(crate) fn read(&self, digest: &Digest) -> Result<Bytes, StoreError> {
-        let path = path(&self.folder, digest);
-        let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => StoreError::BlobMissing { digest: *digest },
-            _ => StoreError::io("read", &path)(source),
-        })?;
-        if Sha256::digest(&bytes)[..] != digest.0 {
-            return Err(StoreError::BlobDamaged { digest: *digest });
-        }
-        Ok(bytes.into())
+        read(&self.folder, digest)
     }
+}
+
+/// A blob of the folder of blobs.
+pub(crate) fn read(folder: &Path, digest: &Digest) -> Result<Bytes, StoreError> {
+    let path = path(folder, digest);
+    let bytes = std::fs::read(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => StoreError::BlobMissing { digest: *digest },
+        _ => StoreError::io("read", &path)(source),
+    })?;
+    if Sha256::digest(&bytes)[..] != digest.0 {
+        return Err(StoreError::BlobDamaged { digest: *digest });
+    }
+    Ok(bytes.into())
 }
 
 /// Where a blob lies under the folder of blobs.

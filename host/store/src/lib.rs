@@ -16,6 +16,7 @@ mod blobs;
 mod error;
 mod folder;
 mod journal;
+mod look;
 mod recovery;
 mod restore;
 mod rows;
@@ -25,6 +26,7 @@ mod store;
 
 pub use backup::BackupReport;
 pub use error::StoreError;
+pub use look::Look;
 pub use recovery::Recovered;
 pub use restore::RestoreReport;
 pub use state::{IDEMPOTENCY_KEYS_MAX, IDEMPOTENCY_MS, PolicyLine, State};

@@ -1,5 +1,6 @@
 //! The decision log from outside: what survives, what is found, what is refused.
 
+mod content;
 mod crash;
 mod damage;
 mod links;

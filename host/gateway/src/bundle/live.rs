@@ -64,6 +64,7 @@ impl World<'_> {
             default_plan: policy.execute.default_plan.clone(),
             execute: settings(&policy.execute)?,
             cache: policy.cache,
+            audit: policy.audit.clone(),
             scopes: scopes(policy),
             phases: Arc::new(phases),
         })
@@ -72,7 +73,12 @@ impl World<'_> {
     fn step(&self, effective: &EffectiveStep, home: &Folder) -> anyhow::Result<LiveStep> {
         let step = &effective.step;
         let place = || format!("{}: step `{}`", home.file, step.id);
-        let plugin = self.plugin(home, &step.plugin).with_context(place)?;
+        let stand_in = self.stand_in.as_ref();
+        let stand_in = stand_in.filter(|other| other.step == effective.id);
+        let plugin = match stand_in {
+            Some(other) => Arc::clone(&other.plugin),
+            None => self.plugin(home, &step.plugin).with_context(place)?,
+        };
         let when = step
             .when
             .as_deref()
@@ -91,9 +97,14 @@ impl World<'_> {
             id: effective.id.clone(),
             plugin,
             role: step.phase.role(),
-            config: Json::Object(step.config.clone()),
+            config: stand_in
+                .and_then(|other| other.config.clone())
+                .unwrap_or_else(|| Json::Object(step.config.clone())),
             data: data.collect::<anyhow::Result<_>>().with_context(place)?,
-            grants: step.grants.clone(),
+            grants: stand_in.map_or_else(
+                || step.grants.clone(),
+                |other| other.plugin.info().imports.clone(),
+            ),
             secrets: self.house.secrets(),
             instances: match step.instances {
                 None => defaults.instances,

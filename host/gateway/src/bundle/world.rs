@@ -137,6 +137,16 @@ fn replaced(state: &State) -> BTreeSet<Digest> {
     replaced
 }
 
+/// Another plugin in the place of one step's, with all that it asks to be granted.
+#[derive(Clone)]
+pub(crate) struct StandIn {
+    /// The step's id, `floor/…` where it is the floor's.
+    pub(crate) step: String,
+    pub(crate) plugin: Arc<Plugin>,
+    /// None where the step's own is to be used.
+    pub(crate) config: Option<serde_json::Value>,
+}
+
 /// What a node has, as bundles see it: plugins, credentials by name, prices.
 pub(crate) struct World<'a> {
     pub(super) runtime: &'a Runtime,
@@ -147,6 +157,8 @@ pub(crate) struct World<'a> {
     replaced: BTreeSet<Digest>,
     pub(crate) shelf: Shelf,
     pub(crate) prices: Option<Arc<Catalogue>>,
+    /// Only where a policy is tried otherwise than it is.
+    pub(crate) stand_in: Option<StandIn>,
 }
 
 impl<'a> World<'a> {
@@ -170,14 +182,30 @@ impl<'a> World<'a> {
             let text = read_text(std::path::Path::new(path)).context("prices")?;
             Ok::<_, anyhow::Error>(Arc::new(Catalogue::parse(path, &text)?))
         });
-        Ok(Self {
+        Ok(Self::of_plugins(
+            plugins,
+            prices.transpose()?,
+            runtime,
+            house,
+        ))
+    }
+
+    /// Plugins that are loaded already.
+    pub(crate) fn of_plugins(
+        plugins: Vec<Arc<Plugin>>,
+        prices: Option<Arc<Catalogue>>,
+        runtime: &'a Runtime,
+        house: &'a House,
+    ) -> Self {
+        Self {
             runtime,
             house,
             facts: plugins.iter().map(|plugin| fact(plugin)).collect(),
             replaced: BTreeSet::new(),
             shelf: Shelf::Loaded(plugins),
-            prices: prices.transpose()?,
-        })
+            prices,
+            stand_in: None,
+        }
     }
 
     /// The plugins and prices of a store's state.
@@ -203,6 +231,7 @@ impl<'a> World<'a> {
             replaced: replaced(state),
             shelf: Shelf::Stored(Arc::clone(store)),
             prices,
+            stand_in: None,
         }
     }
 

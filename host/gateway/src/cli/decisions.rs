@@ -1,5 +1,7 @@
 //! `pointsman why`, `decisions` and `audit`: the decision log read from the state folder, gateway up or down.
 
+mod content;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,6 +42,17 @@ pub(crate) enum DecisionsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What was asked, where its policy captured it: headers that steps see, and the body
+    #[command(
+        after_help = "Examples:\n  pointsman decisions content 0193a0c2\n  pointsman decisions content 0193a0c2 --json\n\nIt is checked against the commitment in the record. Exit code 3 where it is damaged."
+    )]
+    Content {
+        /// Request id, or the beginning of one
+        id: String,
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
     /// Follow new decisions until interrupted
     Tail {
         /// Print JSON, a line each
@@ -53,6 +66,24 @@ pub(crate) enum AuditCommand {
     /// Check every record, link and checksum of decisions and control journal; exit code 3 where something is wrong
     #[command(after_help = "Examples:\n  pointsman audit verify\n  pointsman audit verify --json")]
     Verify {
+        /// Print JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erase captured content for good; the log still holds, and `audit verify` says so
+    #[command(
+        after_help = "Examples:\n  pointsman audit erase 0193a0c2-77aa-7000-8000-000000000000\n  pointsman audit erase --tenant demo\n  pointsman audit erase --before 30d --json\n\nThe gateway may run meanwhile. What is given together must hold together."
+    )]
+    Erase {
+        /// Of these requests; a unique beginning of an id is enough
+        #[arg(value_name = "ID", required_unless_present_any = ["tenant", "before"])]
+        ids: Vec<String>,
+        /// Of this tenant
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        /// Of requests before then: 90s, 15m, 2h or 7d back, or milliseconds since the epoch
+        #[arg(long, value_name = "TIME", value_parser = super::time)]
+        before: Option<u64>,
         /// Print JSON, a line each
         #[arg(long)]
         json: bool,
@@ -96,6 +127,7 @@ pub(crate) fn run(place: &Place, command: DecisionsCommand) -> anyhow::Result<Ex
             };
             list(&folder, &wanted, json)?;
         }
+        DecisionsCommand::Content { id, json } => return content::show(&settings, &id, json),
         DecisionsCommand::Tail { json } => tail(&folder, json)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -168,7 +200,15 @@ fn show(decision: &Decision, json: bool) -> anyhow::Result<()> {
 
 pub(crate) fn audit(place: &Place, command: AuditCommand) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(place.file().as_deref())?;
-    let AuditCommand::Verify { json } = command;
+    let json = match command {
+        AuditCommand::Verify { json } => json,
+        AuditCommand::Erase {
+            ids,
+            tenant,
+            before,
+            json,
+        } => return content::erase(&settings, &ids, tenant.as_deref(), before, json),
+    };
     let mut report = pointsman_audit::verify(&settings.decisions_dir())?;
     let control = settings.control_dir();
     if control.is_dir() {

@@ -2,6 +2,7 @@
 
 mod cases;
 mod new;
+mod recorded;
 mod steps;
 mod test;
 
@@ -44,10 +45,16 @@ pub(crate) enum PluginCommand {
         #[arg(long)]
         out: Option<PathBuf>,
     },
-    /// Build the plugin and run its cases on the component; a Rust plugin's own tests first
+    /// Build the plugin and run its cases on the component, a Rust plugin's own tests first; or try it on recorded requests
+    #[command(
+        after_help = "Examples:\n  pointsman plugin test\n  pointsman plugin test --recorded --since 2h\n  pointsman plugin test target/plugins/guard-pii.wasm --recorded --policy quickstart --step pii-in --step-config strict.toml --json\n\nWith --recorded each request runs again as it was, then with this plugin in the place of the step, and what differs is told.\nExit codes: 0 all the same, 1 some differ, 2 nothing could be compared or wrong usage. Without --recorded: 0 the cases hold, 1 not."
+    )]
     Test {
-        #[arg(default_value = ".")]
+        /// The plugin's folder; with --recorded it may be a component
+        #[arg(default_value = ".", value_name = "FOLDER|FILE")]
         folder: PathBuf,
+        #[command(flatten)]
+        recorded: recorded::Arguments,
     },
     /// What a component says of itself: roles, imports, schema, size
     #[command(
@@ -88,7 +95,10 @@ pub(crate) fn run(place: &Place, command: PluginCommand) -> anyhow::Result<ExitC
             say(format!("{}  {}", path.display(), summary(&plugin, &path)?));
             Ok(ExitCode::SUCCESS)
         }
-        PluginCommand::Test { folder } => test::test(&folder),
+        PluginCommand::Test { folder, recorded } if recorded.is_recorded() => {
+            Ok(recorded::test(place, &folder, &recorded))
+        }
+        PluginCommand::Test { folder, .. } => test::test(&folder),
         PluginCommand::Inspect { file, json } => inspect(&file, json),
         PluginCommand::Push { components, json } => components::push(place, &components, json),
         PluginCommand::List { json } => components::list(place, json),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, StepRecord};
+use pointsman_domain::decision::{AttemptRecord, CacheUse, Capture, Closed, Opened, StepRecord};
 use pointsman_domain::usage::{Amount, CostLine};
 use pointsman_domain::{ErrorKind, Picos};
 
@@ -197,9 +197,13 @@ fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) 
                 }
                 _ => "",
             };
+            let digest = opened.request_digest;
+            let digest = digest.map_or_else(|| "not digested".to_owned(), |is| is.to_string());
             format!(
-                "{} {}, request {}{again}",
-                opened.dialect, opened.endpoint, opened.request_digest
+                "{} {}, request {digest}{}{again}",
+                opened.dialect,
+                opened.endpoint,
+                captured(opened)
             )
         }
         "select" if opened.conversation.is_empty() => {
@@ -224,6 +228,24 @@ fn of_phase(phase: &str, opened: &Opened, closed: Option<&Closed>, alone: bool) 
         _ => return None,
     };
     Some(told)
+}
+
+/// What became of its content, where the policy captures that.
+fn captured(opened: &Opened) -> String {
+    let Some(content) = &opened.content else {
+        return String::new();
+    };
+    match content.capture {
+        Capture::Full => format!(
+            ", content kept ({} bytes): pointsman decisions content {}",
+            content.bytes, opened.id
+        ),
+        Capture::TooLarge => format!(
+            ", content not kept: {} bytes are more than audit.capture-bytes-max",
+            content.bytes
+        ),
+        Capture::Failed => ", content not kept: it could not be written".to_owned(),
+    }
 }
 
 fn cache_use(closed: Option<&Closed>) -> String {

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::Stop;
 use super::account;
 use super::cache::Keeping;
+use super::capture::Asked;
 use super::deliberation::Deliberation;
 use super::metering::Progress;
 use super::observe::{Observed, tag};
@@ -52,6 +53,8 @@ pub(crate) struct Exchange {
     pub(super) model: String,
     pub(super) streaming: bool,
     pub(super) request_digest: Digest,
+    /// From `select` to `opened`, where the policy captures content.
+    pub(super) asked: Option<Box<Asked>>,
     /// From `select` on.
     pub(super) decided: Option<Deliberation>,
     pub(super) opened: bool,
@@ -100,6 +103,7 @@ impl Exchange {
             model: String::new(),
             streaming: false,
             request_digest: Digest([0; 32]),
+            asked: None,
             decided: None,
             opened: false,
             attempts: Vec::new(),
@@ -148,6 +152,9 @@ impl Exchange {
     pub(super) async fn route(&mut self) -> Result<(), Stop> {
         let now = self.worker.monotonic_ms();
         let pool = Arc::new(self.decided().pool(now));
+        if let Some(asked) = &mut self.asked {
+            asked.pool(&pool);
+        }
         self.decided().route(pool).await
     }
 
@@ -209,6 +216,7 @@ impl Exchange {
         if self.opened {
             return Ok(());
         }
+        let content = self.keep_asked();
         let (Some(principal), Some(policy)) = (&self.principal, &self.policy) else {
             return Ok(());
         };
@@ -225,7 +233,8 @@ impl Exchange {
             version: policy.version,
             policy_digest: policy.digest,
             prices_digest: policy.prices_digest,
-            request_digest: self.request_digest,
+            request_digest: self.digest(self.request_digest),
+            content,
             conversation: String::new(),
             steps: Vec::new(),
             labels: Vec::new(),
@@ -243,6 +252,7 @@ impl Exchange {
             opened.plan.clone_from(&decided.plan);
             opened.reserved_pico_usd = decided.reserved;
         }
+        opened.steps = self.recorded_steps(opened.steps);
         self.worker.metrics.opened(&opened);
         let record = Record::Opened(Box::new(opened));
         self.worker.append(&record)?;
@@ -343,7 +353,7 @@ impl Exchange {
             },
             target: self.answered_by.clone(),
             attempts: std::mem::take(&mut self.attempts),
-            steps,
+            steps: self.recorded_steps(steps),
             cost_pico_usd: account::sum(&cost),
             unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
             estimated: cost
@@ -354,7 +364,8 @@ impl Exchange {
             ttft_us: self.ttft_us,
             total_us: self.elapsed_us(),
             response_digest: (self.response_bytes > 0)
-                .then(|| Digest(self.response_hash.clone().finalize().into())),
+                .then(|| Digest(self.response_hash.clone().finalize().into()))
+                .and_then(|digest| self.digest(digest)),
             response_bytes: self.response_bytes,
             key: of_principal(|known| &known.key),
             budgets: self.windows(),

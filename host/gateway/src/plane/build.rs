@@ -262,7 +262,8 @@ impl Plane {
     }
 }
 
-fn lock(state: &State, version: &Version) -> anyhow::Result<Lock> {
+/// What the references of a version meant when it was pushed.
+pub(super) fn lock(state: &State, version: &Version) -> anyhow::Result<Lock> {
     let locked = |pin: &pointsman_domain::control::Pin| {
         let plugin = state.plugins.get(&pin.digest);
         let plugin =

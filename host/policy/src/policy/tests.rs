@@ -161,8 +161,13 @@ fn what_is_not_built_is_refused_by_name() {
         ),
         (
             "capture = \"hash\"",
-            "capture = \"full\"",
-            "`full` is not offered yet: write `hash`",
+            "capture = \"redacted\"",
+            "`redacted` is not offered yet: write `none`, `hash`, `full`",
+        ),
+        (
+            "capture = \"hash\"",
+            "capture-bytes-max = 1",
+            "write a whole number from 1024 to 67108864",
         ),
         (
             "durability = \"os\"",

@@ -344,7 +344,7 @@ fn books(gateway: &Gateway, told: &Told, ledger: &Value, usage: &Value) -> anyho
     }
     let by_digest: HashMap<Digest, &Opened> = opened
         .values()
-        .map(|record| (record.request_digest, &**record))
+        .filter_map(|record| Some((record.request_digest?, &**record)))
         .collect();
     let rows = ledger["requests"].as_array().context("no ledger")?;
     for row in rows {

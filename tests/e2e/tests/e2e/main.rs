@@ -26,6 +26,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod quickstart;
+mod recorded;
 mod records;
 mod refusals;
 mod sdk;
