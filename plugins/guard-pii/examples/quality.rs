@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 
-use guard_pii::kind::{Act, Kind};
-use guard_pii::scan::Scanner;
+use guard_pii::Settings;
+use guard_pii::kind::Kind;
+use pointsman_guard::finds;
 use pointsman_sdk::byte_of_character;
 use serde_json::Value;
 
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.next().ok_or("name a file of labelled lines")?;
     let misses = arguments.next().is_some_and(|word| word == "--misses");
     let mut out = std::io::stdout().lock();
-    let scanner = Scanner::new([Act::Mask; 6]);
+    let settings = Settings::masking();
     let mut tallies = BTreeMap::<&str, Tally>::new();
     let (mut clean, mut clean_hit) = (0, 0);
     for line in std::fs::read_to_string(path)?.lines() {
@@ -58,7 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             .flatten()
             .filter_map(|json| span(json, text))
             .collect();
-        let finds = scanner.finds(text);
+        let finds: Vec<_> = finds(&settings, text)
+            .into_iter()
+            .map(|find| (Kind::ALL[find.kind], find.start, find.end))
+            .collect();
         if spans.is_empty() {
             clean += 1;
             clean_hit += usize::from(!finds.is_empty());

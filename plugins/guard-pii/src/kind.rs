@@ -1,7 +1,4 @@
-//! The kinds of personal data and what a policy does with each.
-
-use pointsman_sdk::Reason;
-use serde::Deserialize;
+//! The kinds of personal data.
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,29 +47,7 @@ impl Kind {
         }
     }
 
-    /// The count label's key and the reason's code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Email => "pii.email",
-            Self::Phone => "pii.phone",
-            Self::Card => "pii.card",
-            Self::Iban => "pii.iban",
-            Self::Ip => "pii.ip",
-            Self::UsSsn => "pii.us-ssn",
-        }
-    }
-
-    /// Why the `carrier` (request, answer) that holds one must not get through; never the content.
-    #[must_use]
-    pub fn reason(self, carrier: &str) -> Reason {
-        Reason::new(
-            self.code(),
-            format!("the {carrier} holds {}", self.phrase()),
-        )
-    }
-
-    const fn phrase(self) -> &'static str {
+    pub(crate) const fn phrase(self) -> &'static str {
         match self {
             Self::Email => "an e-mail address",
             Self::Phone => "a telephone number",
@@ -81,27 +56,5 @@ impl Kind {
             Self::Ip => "an IP address",
             Self::UsSsn => "a social security number",
         }
-    }
-}
-
-/// What is done with one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Act {
-    /// Replaced by the placeholder.
-    Mask,
-    /// The request is refused, the answer cut.
-    Deny,
-    /// Passed, counted in labels.
-    Label,
-    /// Not looked for.
-    Off,
-}
-
-impl Act {
-    /// Whether the text itself must not get through.
-    #[must_use]
-    pub const fn hides(self) -> bool {
-        matches!(self, Self::Mask | Self::Deny)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Promises: a step reads no more than `BACK_BYTES` before and `HOLD_BYTES` after its place, and what it decides on a
 //! prefix of a text is what it decides on the whole text (else it asks for more). So scanning a stream in any pieces
-//! equals scanning it whole, with a bounded hold-back; `stream` and its property tests rest on this.
+//! equals scanning it whole, with a bounded hold-back; the guard and its property tests rest on this.
 //! Refuses to know: what is done with a find, streams, the contract.
 //!
 //! Hand-written rather than the regex crate: automata cannot say "undecided, and this is what it looks like so far",
@@ -18,7 +18,9 @@ mod phone;
 mod skip;
 mod ssn;
 
-use crate::kind::{Act, Kind};
+use pointsman_guard::{Act, Step, Tail};
+
+use crate::kind::Kind;
 
 /// How far a step looks back, for context words such as `phone`.
 pub const BACK_BYTES: usize = 48;
@@ -30,27 +32,6 @@ const _: () = assert!(email::BYTES_MAX <= HOLD_BYTES);
 const _: () = assert!(number::BYTES_MAX <= HOLD_BYTES);
 const _: () = assert!(iban::BYTES_MAX <= HOLD_BYTES);
 const _: () = assert!(ip::BYTES_MAX <= HOLD_BYTES);
-
-/// What one step decides about the text at its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// This many bytes are clean.
-    Clean(usize),
-    /// This many bytes are personal data.
-    Found {
-        /// Of this kind.
-        kind: Kind,
-        /// From the step's place on.
-        bytes: usize,
-        /// The bound ended the find before the text did: what `tail_bytes` counts belongs to it too.
-        goes_on: bool,
-    },
-    /// It depends on what follows. `looks_like`: already so much of this kind that releasing it would tell.
-    Undecided {
-        /// The kind, if it does.
-        looks_like: Option<Kind>,
-    },
-}
 
 /// What one detector says of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +48,18 @@ impl Seen {
         match self {
             Self::Nothing => None,
             Self::Found(kind, bytes) => Some(Step::Found {
-                kind,
+                kind: kind.index(),
                 bytes,
                 goes_on: false,
             }),
             Self::Overlong(kind, bytes) => Some(Step::Found {
-                kind,
+                kind: kind.index(),
                 bytes,
                 goes_on: true,
             }),
-            Self::More(looks_like) => Some(Step::Undecided { looks_like }),
+            Self::More(looks_like) => Some(Step::Undecided {
+                looks_like: looks_like.map(Kind::index),
+            }),
         }
     }
 }
@@ -164,32 +147,32 @@ pub struct Memo {
     found_end: usize,
 }
 
-impl Memo {
-    /// After the first `bytes` of the text were dropped.
-    pub fn shift(&mut self, bytes: usize) {
+impl pointsman_guard::Memo for Memo {
+    fn shift(&mut self, bytes: usize) {
         self.no_email_before = self.no_email_before.saturating_sub(bytes);
         self.local_until = self.local_until.saturating_sub(bytes);
         self.no_sign_before = self.no_sign_before.saturating_sub(bytes);
         self.found_end = self.found_end.saturating_sub(bytes);
     }
 
-    /// Without what was learnt from a supposed end.
-    #[must_use]
-    pub fn forgetting_ahead(self) -> Self {
-        Self {
+    fn forget_ahead(&mut self) {
+        *self = Self {
             found_end: self.found_end,
             ..Self::default()
-        }
+        };
     }
 }
 
 /// How much of `text` from `at` continues a find whose bound ended it: more of a domain name.
-#[must_use]
-pub fn tail_bytes(text: &str, at: usize) -> usize {
+pub(crate) fn tail(text: &str, at: usize, complete: bool) -> Tail {
     let rest = &text[at..];
-    rest.char_indices()
-        .find(|&(_, character)| !email::in_domain(character))
-        .map_or(rest.len(), |(end, _)| end)
+    let end = rest
+        .char_indices()
+        .find(|&(_, character)| !email::in_domain(character));
+    Tail {
+        bytes: end.map_or(rest.len(), |(end, _)| end),
+        ended: end.is_some() || complete,
+    }
 }
 
 impl Scanner {
@@ -199,32 +182,6 @@ impl Scanner {
         Self {
             wanted: acts.map(|act| act != Act::Off),
         }
-    }
-
-    /// All finds of a whole text as (kind, start, end).
-    #[must_use]
-    pub fn finds(&self, text: &str) -> Vec<(Kind, usize, usize)> {
-        let mut finds = Vec::new();
-        let mut memo = Memo::default();
-        let mut place = 0;
-        while place < text.len() {
-            match self.step(text, place, true, &mut memo) {
-                Step::Clean(bytes) => place += bytes,
-                Step::Found {
-                    kind,
-                    bytes,
-                    goes_on,
-                } => {
-                    let end = place + bytes;
-                    let tail = if goes_on { tail_bytes(text, end) } else { 0 };
-                    finds.push((kind, place, end + tail));
-                    place = end + tail;
-                }
-                // A complete text leaves nothing undecided; were it otherwise, nothing may be skipped over.
-                Step::Undecided { .. } => place = next_border(text, place),
-            }
-        }
-        finds
     }
 
     const fn wants(&self, kind: Kind) -> bool {

@@ -1,9 +1,11 @@
 //! The configuration, as the operator writes it and as decisions use it.
 
+use pointsman_guard::{Act, Scan, Step, Tail, finds};
+use pointsman_sdk::Reason;
 use serde::Deserialize;
 
-use crate::kind::{Act, Kind};
-use crate::scan::Scanner;
+use crate::kind::Kind;
+use crate::scan::{BACK_BYTES, HOLD_BYTES, Memo, Scanner, tail};
 
 /// Bytes of a placeholder.
 const PLACEHOLDER_BYTES_MAX: usize = 64;
@@ -76,36 +78,74 @@ impl Settings {
                 .replace("{KIND}", &kind.name().to_ascii_uppercase())
                 .replace("{kind}", kind.name())
         });
+        let mut settings = Self::of([Act::Mask; 6], placeholders);
         // A mask that a next guard would mask again, or that reads like the real thing, hides nothing.
-        let everything = Scanner::new([Act::Mask; 6]);
-        if placeholders
-            .iter()
-            .any(|placeholder| !everything.finds(placeholder).is_empty())
-        {
+        let looks_real = |placeholder: &String| !finds(&settings, placeholder).is_empty();
+        if settings.placeholders.iter().any(looks_real) {
             return Err("placeholder: looks like personal data itself; use words".to_owned());
         }
-        Ok(Self {
+        settings.acts = acts;
+        settings.scanner = Scanner::new(acts);
+        Ok(settings)
+    }
+
+    /// Masks every kind by its name.
+    #[must_use]
+    pub fn masking() -> Self {
+        let placeholder = |kind: Kind| format!("[{}]", kind.name().to_ascii_uppercase());
+        Self::of([Act::Mask; 6], Kind::ALL.map(placeholder))
+    }
+
+    pub(crate) fn of(acts: [Act; 6], placeholders: [String; 6]) -> Self {
+        Self {
             acts,
             scanner: Scanner::new(acts),
             placeholders,
-        })
+        }
+    }
+}
+
+impl Scan for Settings {
+    type Memo = Memo;
+
+    fn back_bytes(&self) -> usize {
+        BACK_BYTES
     }
 
-    /// What finds the kinds that are not off.
-    #[must_use]
-    pub const fn scanner(&self) -> &Scanner {
-        &self.scanner
+    fn hold_bytes(&self) -> usize {
+        HOLD_BYTES
     }
 
-    /// What is done with a kind.
-    #[must_use]
-    pub const fn act(&self, kind: Kind) -> Act {
-        self.acts[kind.index()]
+    fn step(&self, text: &str, at: usize, complete: bool, memo: &mut Memo) -> Step {
+        self.scanner.step(text, at, complete, memo)
     }
 
-    /// What stands in a kind's place.
-    #[must_use]
-    pub fn placeholder(&self, kind: Kind) -> &str {
-        &self.placeholders[kind.index()]
+    fn tail(&self, _kind: usize, text: &str, at: usize, complete: bool) -> Tail {
+        tail(text, at, complete)
+    }
+
+    fn topic(&self) -> &'static str {
+        "pii"
+    }
+
+    fn kinds(&self) -> usize {
+        Kind::ALL.len()
+    }
+
+    fn name(&self, kind: usize) -> &str {
+        Kind::ALL[kind].name()
+    }
+
+    fn act(&self, kind: usize) -> Act {
+        self.acts[kind]
+    }
+
+    fn placeholder(&self, kind: usize) -> &str {
+        &self.placeholders[kind]
+    }
+
+    fn reason(&self, kind: usize, carrier: &str) -> Reason {
+        let phrase = Kind::ALL[kind].phrase();
+        Reason::new(self.code(kind), format!("the {carrier} holds {phrase}"))
     }
 }

@@ -1,5 +1,6 @@
 //! From outside: cases, streams in random pieces against the whole text, expiry, bounds.
 
+use pointsman_guard::{Scan as _, finds};
 use pointsman_sdk::testing::{Answer, FakeView, Suite, configured};
 use pointsman_sdk::{
     Action, Channel, Delta, Edit, GuardStream as _, RequestGuard as _, ResponseGuard as _, Verdict,
@@ -7,9 +8,9 @@ use pointsman_sdk::{
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::GuardPii;
-use super::kind::{Act, Kind};
-use super::scan::{HOLD_BYTES, Scanner};
+use super::kind::Kind;
+use super::scan::HOLD_BYTES;
+use super::{GuardPii, Settings};
 
 #[test]
 fn cases_hold() {
@@ -25,10 +26,9 @@ fn masking() -> &'static GuardPii {
 
 fn masked(text: &str) -> String {
     let mut masked = text.to_owned();
-    let finds = Scanner::new([Act::Mask; 6]).finds(text);
-    for (kind, start, end) in finds.into_iter().rev() {
-        let name = kind.name().to_ascii_uppercase();
-        masked.replace_range(start..end, &format!("[{name}]"));
+    let settings = Settings::masking();
+    for find in finds(&settings, text).into_iter().rev() {
+        masked.replace_range(find.start..find.end, settings.placeholder(find.kind));
     }
     masked
 }
@@ -173,10 +173,10 @@ proptest! {
     #[test]
     fn finds_lie_on_character_borders_in_order(text in "\\PC{0,200}") {
         let mut last = 0;
-        for (_, start, end) in Scanner::new([Act::Mask; 6]).finds(&text) {
-            prop_assert!(last <= start && start < end);
-            prop_assert!(text.is_char_boundary(start) && text.is_char_boundary(end));
-            last = end;
+        for find in finds(&Settings::masking(), &text) {
+            prop_assert!(last <= find.start && find.start < find.end);
+            prop_assert!(text.is_char_boundary(find.start) && text.is_char_boundary(find.end));
+            last = find.end;
         }
     }
 }
@@ -374,7 +374,7 @@ fn reasons_and_labels_hold_no_content() {
 fn each_kind_has_a_name_of_its_own() {
     let names: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(names.len(), Kind::ALL.len());
-    for kind in Kind::ALL {
-        assert_eq!(kind.code(), format!("pii.{}", kind.name()));
+    for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        assert_eq!(kind.index(), index);
     }
 }

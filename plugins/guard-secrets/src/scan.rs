@@ -105,6 +105,8 @@ fn next(bytes: &[u8], at: usize) -> usize {
 }
 
 impl Scan for Scanner {
+    type Memo = ();
+
     fn back_bytes(&self) -> usize {
         BACK_BYTES
     }
@@ -113,7 +115,7 @@ impl Scan for Scanner {
         HOLD_BYTES
     }
 
-    fn step(&self, text: &str, at: usize, complete: bool) -> Step {
+    fn step(&self, text: &str, at: usize, complete: bool, _memo: &mut ()) -> Step {
         // The window makes the bounds hold by construction: what lies beyond it cannot change a decision.
         let edge = at + HOLD_BYTES;
         let beyond = text.len() > edge;

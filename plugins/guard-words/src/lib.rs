@@ -116,6 +116,8 @@ const fn goes_on(byte: u8) -> bool {
 }
 
 impl Scan for Scanner {
+    type Memo = ();
+
     fn back_bytes(&self) -> usize {
         BACK_BYTES
     }
@@ -124,7 +126,7 @@ impl Scan for Scanner {
         HOLD_BYTES
     }
 
-    fn step(&self, text: &str, at: usize, complete: bool) -> Step {
+    fn step(&self, text: &str, at: usize, complete: bool, _memo: &mut ()) -> Step {
         let bytes = text.as_bytes();
         let clean = |from: usize| {
             let begins =

@@ -11,6 +11,8 @@ mod report;
 mod request;
 mod stream;
 
+use std::fmt::Debug;
+
 use pointsman_sdk::Reason;
 use serde::Deserialize;
 
@@ -81,8 +83,23 @@ pub struct Tail {
     pub ended: bool,
 }
 
+/// What earlier steps of a scan learnt of the text, such as where the last find ended, so that none is looked at twice.
+pub trait Memo: Copy + Default + Debug + Send + 'static {
+    /// The first `bytes` of the text were dropped.
+    fn shift(&mut self, _bytes: usize) {}
+
+    /// What was learnt of the text ahead holds no more: another end was supposed.
+    fn forget_ahead(&mut self) {}
+}
+
+/// Nothing is remembered.
+impl Memo for () {}
+
 /// Finds things from left to right, one step at a time; kinds are numbers from 0.
 pub trait Scan: Send + Sync + 'static {
+    /// What steps hand on.
+    type Memo: Memo;
+
     /// How far a step looks back, in bytes.
     fn back_bytes(&self) -> usize;
 
@@ -91,7 +108,7 @@ pub trait Scan: Send + Sync + 'static {
 
     /// Decides about the text at `at`, on a border; `complete` says that nothing follows `text`. It must not depend on
     /// what lies further away than the two bounds, and must decide where `hold_bytes` are known or the text is complete.
-    fn step(&self, text: &str, at: usize, complete: bool) -> Step;
+    fn step(&self, text: &str, at: usize, complete: bool, memo: &mut Self::Memo) -> Step;
 
     /// How much of `text` from `at` continues a find that goes on.
     fn tail(&self, _kind: usize, _text: &str, _at: usize, _complete: bool) -> Tail {

@@ -23,11 +23,12 @@ pub struct Find {
 
 /// All finds of a whole text.
 #[must_use]
-pub fn finds(scan: &impl Scan, text: &str) -> Vec<Find> {
+pub fn finds<S: Scan>(scan: &S, text: &str) -> Vec<Find> {
     let mut finds = Vec::new();
+    let mut memo = S::Memo::default();
     let mut place = 0;
     while place < text.len() {
-        match scan.step(text, place, true) {
+        match scan.step(text, place, true, &mut memo) {
             Step::Clean(bytes) => place += bytes,
             Step::Found {
                 kind,

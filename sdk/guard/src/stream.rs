@@ -12,7 +12,7 @@ use pointsman_sdk::{
     Action, Attribute, Channel, Coverage, Delta, GuardStream, PluginError, border_below, offset,
 };
 
-use crate::{Act, CHANNEL_KINDS, Counts, Scan, Step};
+use crate::{Act, CHANNEL_KINDS, Counts, Memo, Scan, Step};
 
 /// Actions that one delta comes to, at most; the host bounds those of one event.
 const ACTIONS_MAX: usize = 1024;
@@ -21,7 +21,7 @@ const ACTIONS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Stream<S: Scan> {
     scan: &'static S,
-    flows: BTreeMap<u32, Flow>,
+    flows: BTreeMap<u32, Flow<S::Memo>>,
     /// Choices that were cut: what still comes for them is nobody's.
     cut: Vec<u32>,
     counts: Counts,
@@ -29,7 +29,7 @@ pub struct Stream<S: Scan> {
 
 /// One channel.
 #[derive(Debug, Default)]
-struct Flow {
+struct Flow<M> {
     choice: u32,
     /// Some text that was decided, for context, then what is not decided yet.
     text: String,
@@ -41,6 +41,7 @@ struct Flow {
     masked: bool,
     /// The last find, where it goes on: what continues it is dropped.
     goes_on: Option<usize>,
+    memo: M,
 }
 
 impl<S: Scan> Stream<S> {
@@ -153,18 +154,18 @@ impl<S: Scan> GuardStream for Stream<S> {
     }
 }
 
-impl Flow {
+impl<M: Memo> Flow<M> {
     /// Moves the scan as far as it is decided; a kind that must cut the answer ends it.
     fn advance(
         &mut self,
-        scan: &impl Scan,
+        scan: &impl Scan<Memo = M>,
         counts: &mut Counts,
         actions: &mut Actions,
         complete: bool,
     ) -> Option<usize> {
         self.drop_tail(scan, actions, complete);
         while self.goes_on.is_none() && self.place < self.text.len() {
-            match scan.step(&self.text, self.place, complete) {
+            match scan.step(&self.text, self.place, complete, &mut self.memo) {
                 Step::Clean(bytes) => self.pass(self.place + bytes, actions),
                 Step::Found {
                     kind,
@@ -191,7 +192,7 @@ impl Flow {
     /// Tells the host about all that is held, as if nothing followed, without moving the scan.
     fn expire(
         &mut self,
-        scan: &impl Scan,
+        scan: &impl Scan<Memo = M>,
         counts: &mut Counts,
         actions: &mut Actions,
     ) -> Option<usize> {
@@ -199,12 +200,13 @@ impl Flow {
         if denied.is_some() || self.told >= self.text.len() {
             return denied;
         }
-        let stand = self.place;
+        let (stand, memo) = (self.place, self.memo);
         if let Some(kind) = self.goes_on {
             self.resolve_tail(scan, kind, self.text.len(), actions);
         }
         while self.place < self.text.len() {
-            let looks_like = match scan.step(&self.text, self.place, false) {
+            let (mut open, mut ended) = (self.memo, self.memo);
+            let looks_like = match scan.step(&self.text, self.place, false, &mut open) {
                 Step::Undecided { looks_like } => looks_like,
                 Step::Clean(_) | Step::Found { .. } => None,
             };
@@ -212,7 +214,7 @@ impl Flow {
                 self.mask(self.text.len(), scan.placeholder(kind), actions);
                 break;
             }
-            match scan.step(&self.text, self.place, true) {
+            match scan.step(&self.text, self.place, true, &mut ended) {
                 Step::Found { kind, bytes, .. } if scan.hides(kind) => {
                     self.mask(self.place + bytes, scan.placeholder(kind), actions);
                 }
@@ -221,8 +223,10 @@ impl Flow {
                 }
                 Step::Undecided { .. } => self.pass(self.text.len(), actions),
             }
+            self.memo.forget_ahead();
         }
         self.place = stand;
+        self.memo = memo;
         None
     }
 
@@ -248,7 +252,7 @@ impl Flow {
     }
 
     /// Takes what continues the last find along with it.
-    fn drop_tail(&mut self, scan: &impl Scan, actions: &mut Actions, complete: bool) {
+    fn drop_tail(&mut self, scan: &impl Scan<Memo = M>, actions: &mut Actions, complete: bool) {
         let Some(kind) = self.goes_on else {
             return;
         };
@@ -260,7 +264,13 @@ impl Flow {
     }
 
     /// Up to `end` the text continues a find.
-    fn resolve_tail(&mut self, scan: &impl Scan, kind: usize, end: usize, actions: &mut Actions) {
+    fn resolve_tail(
+        &mut self,
+        scan: &impl Scan<Memo = M>,
+        kind: usize,
+        end: usize,
+        actions: &mut Actions,
+    ) {
         if scan.hides(kind) {
             self.place = end;
             if end > self.told {
@@ -280,6 +290,7 @@ impl Flow {
             self.text.drain(..keep);
             self.place -= keep;
             self.told -= keep;
+            self.memo.shift(keep);
         }
     }
 }

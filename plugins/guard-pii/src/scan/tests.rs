@@ -2,12 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{Memo, Scanner, Step, tail_bytes};
-use crate::kind::{Act, Kind};
+use pointsman_guard::{Act, Find, Step, finds};
+
+use super::{Memo, Scanner, tail};
+use crate::Settings;
 use crate::tests::text;
 
 /// Every place shown to every detector.
-fn finds_without_skipping(scanner: &Scanner, text: &str) -> Vec<(Kind, usize, usize)> {
+fn finds_without_skipping(scanner: &Scanner, text: &str) -> Vec<Find> {
     let mut finds = Vec::new();
     let mut memo = Memo::default();
     let mut place = 0;
@@ -19,10 +21,16 @@ fn finds_without_skipping(scanner: &Scanner, text: &str) -> Vec<(Kind, usize, us
                 bytes,
                 goes_on,
             } => {
-                let end = place + bytes;
-                let end = end + if goes_on { tail_bytes(text, end) } else { 0 };
-                finds.push((kind, place, end));
-                place = end;
+                let start = place;
+                place += bytes;
+                if goes_on {
+                    place += tail(text, place, true).bytes;
+                }
+                finds.push(Find {
+                    kind,
+                    start,
+                    end: place,
+                });
             }
             Step::Undecided { .. } => unreachable!("the text is complete"),
         }
@@ -38,7 +46,9 @@ proptest! {
         text in text(),
         wanted in prop::array::uniform6(any::<bool>()),
     ) {
-        let scanner = Scanner::new(wanted.map(|wanted| if wanted { Act::Mask } else { Act::Off }));
-        prop_assert_eq!(scanner.finds(&text), finds_without_skipping(&scanner, &text));
+        let acts = wanted.map(|wanted| if wanted { Act::Mask } else { Act::Off });
+        let settings = Settings::of(acts, Default::default());
+        let scanned = finds_without_skipping(&Scanner::new(acts), &text);
+        prop_assert_eq!(finds(&settings, &text), scanned);
     }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use guard_pii::kind::{Act, Kind};
-use guard_pii::scan::Scanner;
+use guard_pii::Settings;
+use guard_pii::kind::Kind;
+use pointsman_guard::finds;
 use pointsman_sdk::byte_of_character;
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ const fn name(kind: Kind) -> &'static str {
 /// Rows that cannot be read, and a Presidio that fails.
 pub fn measure(folders: &Folders, python: Option<&Path>) -> anyhow::Result<Findings> {
     let rows = folders.rows("pii.jsonl")?;
-    let scanner = Scanner::new([Act::Mask; 6]);
+    let settings = Settings::masking();
     let presidio = match python {
         Some(python) => Some(presidio(folders, python)?),
         None => None,
@@ -45,10 +46,9 @@ pub fn measure(folders: &Folders, python: Option<&Path>) -> anyhow::Result<Findi
     for row in &rows {
         let body = text(row, "text");
         let spans = spans(row, body);
-        let finds: Vec<Span> = scanner
-            .finds(body)
+        let finds: Vec<Span> = finds(&settings, body)
             .into_iter()
-            .map(|(kind, start, end)| (name(kind).to_owned(), start, end))
+            .map(|find| (name(Kind::ALL[find.kind]).to_owned(), find.start, find.end))
             .collect();
         ours.add(source(row), &finds, &spans);
         if let Some(presidio) = &presidio {
