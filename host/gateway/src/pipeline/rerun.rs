@@ -19,7 +19,6 @@ use pointsman_wire::openai::{ChatRequest, ParseLimits};
 use super::Stop;
 use super::capture::Inputs;
 use super::deliberation::{Caller, Deliberation};
-use super::metering;
 use crate::limits;
 use crate::snapshot::PolicyLive;
 
@@ -140,7 +139,7 @@ fn used(closed: Option<&Closed>) -> Vec<Usage> {
         }
         .to_owned(),
         meters: attempt.meters.clone(),
-        attributes: metering::told(attempt.service_tier.as_deref()),
+        attributes: Vec::new(),
     };
     let metered = attempts.iter().filter(|attempt| !attempt.meters.is_empty());
     metered.map(usage).collect()

@@ -224,3 +224,26 @@ async fn a_floor_forbids_capture_and_who_captures_nothing_is_told_what_to_do() -
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_request_whose_content_cannot_be_kept_is_served_and_its_record_says_so()
+-> anyhow::Result<()> {
+    let provider = Provider::start().await?;
+    let options = GatewayOptions::serving(captured(&provider.endpoint())?, &[provider.authority()]);
+    let gateway = Gateway::start(options).await?;
+    let content = gateway.state().join("content");
+    std::fs::write(&content, "in the folder's place")?;
+    let client = gateway.client("demo")?;
+    let reply = client.chat(&says(CONTENT)).await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let id = reply.header("x-pointsman-request-id").context("an id")?;
+    let why = gateway.why(id).await?;
+    assert_eq!(why["opened"]["content"]["capture"], "failed", "{why}");
+    // It is kept again as soon as it can be.
+    std::fs::remove_file(&content)?;
+    let reply = client.chat(&says(CONTENT)).await?;
+    let id = reply.header("x-pointsman-request-id").context("an id")?;
+    let why = gateway.why(id).await?;
+    assert_eq!(why["opened"]["content"]["capture"], "full", "{why}");
+    Ok(())
+}

@@ -176,7 +176,7 @@ fn recorded(
                 .as_ref()
                 .is_none_or(|name| opened.policy == *name)
         };
-        opened.is_some_and(is_policys) && steps(decision).any(|step| is_meant(step))
+        opened.is_some_and(is_policys) && steps(decision).any(&is_meant)
     })?;
     if listed.damaged > 0 {
         warn(&format!(
