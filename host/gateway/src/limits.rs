@@ -13,6 +13,8 @@ pub(crate) const BODY_START_BYTES: usize = 64 * 1024;
 pub(crate) const ASIDE_BYTES_MIN: usize = 256 * 1024;
 /// Niceness of the threads that work aside: they have a tenth of what a thread that serves has, where both want to run.
 pub(crate) const ASIDE_NICE: i32 = 10;
+/// How often a plugin call yields, once a millisecond, before it goes on aside.
+pub(crate) const YIELDS_HERE_MAX: u32 = 2;
 /// Bytes of a body after which its reader lets others have the thread.
 pub(crate) const READ_TURN_BYTES: usize = 256 * 1024;
 /// Bytes of a whole (non-streamed) provider answer.

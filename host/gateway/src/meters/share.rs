@@ -6,7 +6,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use crate::aside::Turn;
+use crate::aside::Turns;
 
 /// The percentage that a tenant alone may come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Held {
     pub(crate) requests: AtomicUsize,
     pub(crate) body_bytes: AtomicUsize,
     /// To work aside.
-    pub(crate) turn: Turn,
+    pub(crate) turns: Turns,
 }
 
 impl Share {

@@ -17,14 +17,15 @@ impl Deliberation {
             return;
         }
         let policy = Arc::clone(&self.policy);
-        let usages = std::mem::take(&mut self.usages);
+        let usages = Arc::new(std::mem::take(&mut self.usages));
         for step in policy.steps(Phase::Account) {
             if !self.applies(step) {
                 continue;
             }
             let call = self.call("account");
-            let outcome = step.step.account(&call, &usages).await;
-            drop(call);
+            let (on, given) = (Arc::clone(&step.step), Arc::clone(&usages));
+            let outcome = self.run(async move { on.account(&call, &given).await });
+            let outcome = outcome.await;
             match outcome.result {
                 Ok(lines) => {
                     self.later_steps.push(ran(
@@ -43,7 +44,7 @@ impl Deliberation {
             }
         }
         self.cost.extend(unaccounted(&usages, &self.cost));
-        self.usages = usages;
+        self.usages = Arc::unwrap_or_clone(usages);
     }
 }
 

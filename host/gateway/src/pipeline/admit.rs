@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::body::Pieces;
 use super::deliberation::{Caller, Deliberation};
 use super::{Exchange, Stop};
-use crate::aside::Ended;
+use crate::aside::Hand;
 use crate::limits;
 use crate::tenants::Principal;
 
@@ -53,7 +53,7 @@ impl Exchange {
     pub(super) async fn parse(&mut self, parts: &Parts, body: Incoming) -> Result<(), Stop> {
         let pieces = self.read_body(parts, body).await?;
         let read = self.aside(pieces.len(), move || read(pieces.join()));
-        let (digest, chat) = read.await?;
+        let (digest, chat) = read.await;
         self.request_digest = digest;
         let chat = chat?;
         if chat.model().len() > limits::MODEL_BYTES_MAX {
@@ -72,18 +72,18 @@ impl Exchange {
         &self,
         bytes: usize,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, GatewayError> {
+    ) -> T {
         if bytes < limits::ASIDE_BYTES_MIN {
-            return Ok(work());
+            return work();
         }
+        self.hand().run(work).await
+    }
+
+    /// The tenant's way to the threads for what takes long.
+    fn hand(&self) -> Hand {
         let principal = self.principal.as_ref().expect("`authenticate` ran before");
-        let turn = &principal.tenant_meter.held().turn;
-        let done = self.worker.aside.run(turn, work).await;
-        done.map_err(|Ended| {
-            let message =
-                "the gateway failed on this request; it is recorded, tell the operator its id";
-            GatewayError::new(ErrorKind::Internal, message)
-        })
+        let turns = &principal.tenant_meter.held().turns;
+        self.worker.aside.hand(turns)
     }
 
     async fn read_body(&mut self, parts: &Parts, mut body: Incoming) -> Result<Pieces, Stop> {
@@ -158,12 +158,13 @@ impl Exchange {
                 let caller = caller(&principal, &endpoint, &headers, &pepper);
                 Deliberation::select(id, at_ms, policy, chat, &caller)
             };
-            self.aside(bytes, select).await??
+            self.aside(bytes, select).await?
         };
         if let Some(left) = self.money_left() {
             let view = Arc::make_mut(&mut decided.view);
             view.set_field("budget-left-pico-usd", left);
         }
+        decided.hand = Some(self.hand());
         self.decided = Some(decided);
         Ok(())
     }

@@ -38,7 +38,7 @@ impl Deliberation {
             .filter(|&index| self.applies(&steps[index]))
             .collect();
         let call = self.call("guard-response");
-        let guards = Guards::start(&policy, &applying, &call).await;
+        let guards = Guards::start(&policy, &applying, &call, self.hand.clone()).await;
         let limits = ReleaseLimits {
             buffered_bytes_max: limits::ANSWER_BYTES_MAX,
             ..ReleaseLimits::default()

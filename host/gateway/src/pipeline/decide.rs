@@ -151,8 +151,8 @@ impl Deliberation {
                 continue;
             }
             let call = self.call("classify");
-            let ran = step.step.classify(&call).await;
-            drop(call);
+            let on = Arc::clone(&step.step);
+            let ran = self.run(async move { on.classify(&call).await }).await;
             match ran.result {
                 Ok(labels) => {
                     let detail = labels
@@ -176,8 +176,9 @@ impl Deliberation {
                 continue;
             }
             let call = self.call("guard-request");
-            let ran = step.step.check_request(&call).await;
-            drop(call);
+            let on = Arc::clone(&step.step);
+            let ran = self.run(async move { on.check_request(&call).await });
+            let ran = ran.await;
             let checked = match ran.result {
                 Ok(checked) => checked,
                 Err(failure) => {
@@ -230,8 +231,9 @@ impl Deliberation {
             }
             let bucket = self.bucket(&step.id);
             let call = self.call("split");
-            let ran = step.step.split(&call, bucket).await;
-            drop(call);
+            let on = Arc::clone(&step.step);
+            let ran = self.run(async move { on.split(&call, bucket).await });
+            let ran = ran.await;
             let known = |variant: &String| policy.variants.contains(variant);
             match ran.result {
                 Ok(variant) if known(&variant) => {
@@ -260,8 +262,9 @@ impl Deliberation {
                 continue;
             }
             let call = self.call("route");
-            let ran = step.step.route(&call, Arc::clone(&pool)).await;
-            drop(call);
+            let (on, candidates) = (Arc::clone(&step.step), Arc::clone(&pool));
+            let ran = self.run(async move { on.route(&call, candidates).await });
+            let ran = ran.await;
             match ran.result {
                 Ok(plan) if plan.attempts.is_empty() => {
                     self.note(step, &ran.stats, "abstain", plan.reason.code);
@@ -402,7 +405,7 @@ impl Deliberation {
     /// Worst-case cost of the plan, asked of the accountants.
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
-        let usages = self.planned_usages();
+        let usages: Arc<[Usage]> = self.planned_usages().into();
         // The caller's numbers: added up they may be more than there is.
         let tokens = |usage: &Usage| {
             let quantities = usage.meters.iter().map(|meter| meter.quantity);
@@ -414,8 +417,9 @@ impl Deliberation {
                 continue;
             }
             let call = self.call("reserve");
-            let ran = step.step.account(&call, &usages).await;
-            drop(call);
+            let (on, given) = (Arc::clone(&step.step), Arc::clone(&usages));
+            let ran = self.run(async move { on.account(&call, &given).await });
+            let ran = ran.await;
             match ran.result {
                 Ok(lines) => {
                     let reserved = self.worst_of(&usages, &lines);

@@ -15,6 +15,7 @@ use pointsman_plugin::{Call, Tenant};
 use pointsman_wire::openai::ChatRequest;
 use sha2::Sha256;
 
+use crate::aside::{self, Hand};
 use crate::limits;
 use crate::snapshot::PolicyLive;
 
@@ -68,6 +69,8 @@ pub(super) struct Deliberation {
     /// Whose it is; none in rehearsals.
     pub(super) tenant: Option<Arc<dyn Tenant>>,
     pub(super) policy: Arc<PolicyLive>,
+    /// Where plugin calls that take long go on; none in rehearsals.
+    pub(super) hand: Option<Hand>,
     /// The request as it stands after the edits so far.
     pub(super) chat: ChatRequest,
     pub(super) view: Arc<RequestView>,
@@ -112,6 +115,7 @@ impl Deliberation {
         view.set_field("conversation", conversation.as_str());
         view.set_field("policy", policy.name.as_str());
         view.set_field("version", i64::try_from(policy.version).unwrap_or(i64::MAX));
+        view.set_field("time-ms", i64::try_from(at_ms).unwrap_or(i64::MAX));
         for (name, value) in caller.headers {
             let name = name.as_str();
             if (VIEW_HEADERS.contains(&name) || name.starts_with(VIEW_HEADER_PREFIX))
@@ -125,6 +129,7 @@ impl Deliberation {
             at_ms,
             tenant: caller.counts.clone(),
             policy,
+            hand: None,
             chat,
             view: Arc::new(view),
             conversation,
@@ -150,6 +155,14 @@ impl Deliberation {
             prices: Some(Arc::clone(&self.policy.price_book)),
             tenant: self.tenant.clone(),
         }
+    }
+
+    /// Runs a plugin call: elsewhere, where it takes long.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        aside::run(self.hand.as_ref(), call).await
     }
 
     /// A step's or rollout's bucket for this conversation, independent of every other step's.

@@ -11,13 +11,17 @@ use pointsman_policy::policy::OnFault;
 use pointsman_wire::release::{LayerSpec, Op, Release};
 
 use super::decide::{failed, ran};
+use crate::aside::{self, Hand};
 use crate::snapshot::{LiveStep, PolicyLive};
 
 /// One guard of the chain with its running instance.
 struct Layer {
     /// Index into the policy's response guards.
     step: usize,
+    /// Away while it is called.
     guard: Option<ResponseGuard>,
+    /// What its guard took so far.
+    stats: CallStats,
     failure: Option<StepFailure>,
     edits: u32,
     cut: Option<String>,
@@ -27,15 +31,23 @@ struct Layer {
 pub(super) struct Guards {
     policy: Arc<PolicyLive>,
     layers: Vec<Layer>,
+    /// Where calls that take long go on; none in rehearsals.
+    hand: Option<Hand>,
 }
 
 impl Guards {
     /// Starts the guards whose `when` holds. A guard that cannot start counts as faulted from the first byte.
-    pub(super) async fn start(policy: &Arc<PolicyLive>, applying: &[usize], call: &Call) -> Self {
+    pub(super) async fn start(
+        policy: &Arc<PolicyLive>,
+        applying: &[usize],
+        call: &Call,
+        hand: Option<Hand>,
+    ) -> Self {
         let mut layers = Vec::with_capacity(applying.len());
         for &index in applying {
             let step = &policy.response_guards()[index];
-            let started = step.step.guard(call).await;
+            let (on, call) = (Arc::clone(&step.step), call.clone());
+            let started = aside::run(hand.as_ref(), async move { on.guard(&call).await }).await;
             let (guard, failure) = match started.result {
                 Ok(guard) => (Some(guard), None),
                 Err(failure) => (None, Some(failure)),
@@ -43,6 +55,7 @@ impl Guards {
             layers.push(Layer {
                 step: index,
                 guard,
+                stats: started.stats,
                 failure,
                 edits: 0,
                 cut: None,
@@ -51,6 +64,7 @@ impl Guards {
         Self {
             policy: Arc::clone(policy),
             layers,
+            hand,
         }
     }
 
@@ -83,18 +97,25 @@ impl Guards {
     pub(super) async fn drive(&mut self, release: &mut Release) {
         while let Some(command) = release.command() {
             let layer = &mut self.layers[command.layer];
-            let Some(guard) = layer.guard.as_mut() else {
+            let Some(mut guard) = layer.guard.take() else {
                 // The engine never commands a layer that was bypassed or cut; if it did, the answer must not flow.
                 release.cut(None, fault_reason("guard not running"));
                 continue;
             };
-            let result = match command.op {
-                Op::Open { id, channel } => guard.open(id, &channel).await.map(|()| Vec::new()),
-                Op::Push(deltas) => guard.push(&deltas).await,
-                Op::Close(channel) => guard.close(channel).await,
-                Op::Expire(channels) => guard.expire(&channels).await,
-                Op::Finish(outcome) => guard.finish(outcome).await,
+            let op = command.op;
+            let done = async move {
+                let result = match op {
+                    Op::Open { id, channel } => guard.open(id, &channel).await.map(|()| Vec::new()),
+                    Op::Push(deltas) => guard.push(&deltas).await,
+                    Op::Close(channel) => guard.close(channel).await,
+                    Op::Expire(channels) => guard.expire(&channels).await,
+                    Op::Finish(outcome) => guard.finish(outcome).await,
+                };
+                (guard, result)
             };
+            let (guard, result) = aside::run(self.hand.as_ref(), done).await;
+            layer.stats = guard.stats();
+            let guard = layer.guard.insert(guard);
             let failure = match result {
                 Ok(actions) => {
                     for action in &actions {
@@ -141,10 +162,7 @@ impl Guards {
         let policy = self.policy;
         let record = |layer: Layer| {
             let step = &policy.response_guards()[layer.step];
-            let stats = layer
-                .guard
-                .as_ref()
-                .map_or_else(CallStats::default, ResponseGuard::stats);
+            let stats = layer.stats;
             match (layer.failure, layer.cut) {
                 (Some(failure), _) => {
                     let mut record = failed(step, &stats, failure).0;
