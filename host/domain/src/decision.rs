@@ -311,4 +311,7 @@ pub struct AttemptRecord {
     /// The model the provider says answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_model: Option<String>,
+    /// The service tier that the provider says it served in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
 }

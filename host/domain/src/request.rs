@@ -51,9 +51,10 @@ pub struct Tool {
 /// A request as plugins see it: parsed once, shared by `Arc`, changed only between steps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestView {
-    /// `tenant`, `key`, `model`, `dialect`, `endpoint`, `conversation`, `policy`, `version`, `phase`, `streaming`,
-    /// `max-output-tokens`, `temperature`, `n`, `response-format`, `input-tokens-estimate`, `budget-left-pico-usd`,
-    /// `variant`; in response phases also `target`, `attempt`, `status`, `response-model`.
+    /// `tenant`, `key`, `model`, `dialect`, `endpoint`, `conversation`, `policy`, `version`, `phase`, `time-ms`,
+    /// `streaming`, `service-tier`, `max-output-tokens`, `temperature`, `n`, `response-format`,
+    /// `input-tokens-estimate`, `budget-left-pico-usd`, `variant`; in response phases also `target`, `attempt`,
+    /// `status`, `response-model`.
     pub fields: Vec<(Cow<'static, str>, Value)>,
     /// What classifiers and guards said so far; a later label with the same key replaces the earlier.
     pub labels: Vec<Label>,

@@ -20,6 +20,10 @@ pub const AUDIO_INPUT_TOKENS: &str = "audio-input-tokens";
 /// Unit of audio output tokens.
 pub const AUDIO_OUTPUT_TOKENS: &str = "audio-output-tokens";
 
+/// Attribute of a usage: the service tier that the provider says it served in. Attribute of a rate: the one that it is
+/// of. Field of a view: the one that the caller asked for.
+pub const SERVICE_TIER: &str = "service-tier";
+
 /// A counted quantity. Meters are disjoint: nothing is counted twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -43,7 +47,7 @@ pub struct Usage {
     pub outcome: String,
     /// The meters.
     pub meters: Vec<Meter>,
-    /// Room to grow.
+    /// `service-tier`, where the provider told it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,
 }
@@ -87,7 +91,7 @@ pub struct Rate {
     pub pico_usd: i64,
     /// Holds above this many input tokens; 0 for the base tier.
     pub above_input_tokens: u64,
-    /// `source`, `date`.
+    /// `source`, `date`; `service-tier` of one that is not the standard one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<Attribute>,
 }

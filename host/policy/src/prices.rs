@@ -3,9 +3,10 @@
 //! Promises: decimals are read exactly, to whole pico-dollars a token, or refused with their line; each rate carries
 //! source and date; what a row charges under a name that is not known here refuses the file. A price of zero means
 //! free only where the row charges nothing at all; beside other prices it means that nobody knows, and the unit has no
-//! rate. Refuses to know: which target uses which key, discounts, other currencies.
+//! rate. What a service tier costs (batch, flexible, priority) is kept apart from the standard rates, so that nobody
+//! who does not ask for it takes it for one. Refuses to know: which target uses which key, discounts, other currencies.
 //!
-//! Batch, priority, flexible and one-hour cache-write prices are read and not used: no meter tells them apart.
+//! One-hour cache-write prices are read and not used: no meter tells them apart.
 
 mod decimal;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 
 use pointsman_domain::usage::{
     AUDIO_INPUT_TOKENS, AUDIO_OUTPUT_TOKENS, CACHE_WRITE_TOKENS, CACHED_INPUT_TOKENS, INPUT_TOKENS,
-    OUTPUT_TOKENS, REASONING_TOKENS, Rate,
+    OUTPUT_TOKENS, REASONING_TOKENS, Rate, SERVICE_TIER,
 };
 use pointsman_domain::{Attribute, Digest};
 use serde::Deserialize;
@@ -36,16 +37,26 @@ const METERED: [(&str, &str); 7] = [
     ("audio_in", AUDIO_INPUT_TOKENS),
     ("audio_out", AUDIO_OUTPUT_TOKENS),
 ];
-/// Prices of ways to call that are not metered apart.
-const UNMETERED: [&str; 7] = [
-    "cache_write_1h",
-    "batch_in",
-    "batch_out",
-    "priority_in",
-    "priority_out",
-    "flex_in",
-    "flex_out",
+/// Service tiers and what they charge; a unit that is not named has no rate of the tier.
+const SERVICES: [(&str, [(&str, &str); 2]); 3] = [
+    (
+        "batch",
+        [("batch_in", INPUT_TOKENS), ("batch_out", OUTPUT_TOKENS)],
+    ),
+    (
+        "flex",
+        [("flex_in", INPUT_TOKENS), ("flex_out", OUTPUT_TOKENS)],
+    ),
+    (
+        "priority",
+        [
+            ("priority_in", INPUT_TOKENS),
+            ("priority_out", OUTPUT_TOKENS),
+        ],
+    ),
 ];
+/// Prices of what is not metered apart.
+const UNMETERED: [&str; 1] = ["cache_write_1h"];
 /// The key of a tier's border.
 const ABOVE: &str = "above_input_tokens";
 /// Tiers of a row.
@@ -55,9 +66,12 @@ const TIERS_MAX: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalogue {
     rates: BTreeMap<String, Vec<Rate>>,
+    /// By key and service tier; never empty ones.
+    services: BTreeMap<String, Services>,
 }
 
 type Prices = BTreeMap<String, Box<RawValue>>;
+type Services = BTreeMap<&'static str, Vec<Rate>>;
 
 /// A line as it is written. What is not about money is known, so that a slip in a key is noticed, and not kept.
 #[derive(Deserialize)]
@@ -106,9 +120,9 @@ impl Catalogue {
                 return Err(DocumentError::at_line(name, text, *line, &message));
             }
         }
-        let mut rates = BTreeMap::new();
+        let mut catalogue = Self::default();
         for (line, row) in &rows {
-            let found = row
+            let (rates, services) = row
                 .rates(name)
                 .map_err(|message| DocumentError::at_line(name, text, *line, &message))?;
             // Many models are named with their provider already; such a key is short unless it means another row.
@@ -117,22 +131,29 @@ impl Catalogue {
                 .strip_prefix(&row.provider)
                 .is_some_and(|rest| rest.starts_with('/'));
             let short = named && !lines.contains_key(&row.model);
-            rates.insert(
-                if short {
-                    row.model.clone()
-                } else {
-                    row.literal_key()
-                },
-                found,
-            );
+            let key = if short {
+                row.model.clone()
+            } else {
+                row.literal_key()
+            };
+            if !services.is_empty() {
+                catalogue.services.insert(key.clone(), services);
+            }
+            catalogue.rates.insert(key, rates);
         }
-        Ok(Self { rates })
+        Ok(catalogue)
     }
 
     /// The rates of a key, `provider/model`; none where the catalogue does not know it, empty where it knows no price.
     #[must_use]
     pub fn rates(&self, key: &str) -> Option<&[Rate]> {
         self.rates.get(key).map(Vec::as_slice)
+    }
+
+    /// The rates of a key in each service tier that it prices apart: `batch`, `flex`, `priority`.
+    pub fn services(&self, key: &str) -> impl Iterator<Item = (&'static str, &[Rate])> {
+        let services = self.services.get(key).into_iter().flatten();
+        services.map(|(tier, rates)| (*tier, rates.as_slice()))
     }
 
     /// Every key, in order.
@@ -155,7 +176,11 @@ impl Catalogue {
     /// The catalogue's identity: equal rates, sources and dates have equal digests, whatever their order in the file.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        digest::of("prices", &self.rates)
+        // A catalogue without service tiers has the digest that it had before there were any.
+        if self.services.is_empty() {
+            return digest::of("prices", &self.rates);
+        }
+        digest::of("prices", &(&self.rates, &self.services))
     }
 }
 
@@ -164,7 +189,8 @@ impl Row {
         format!("{}/{}", self.provider, self.model)
     }
 
-    fn rates(&self, file: &str) -> Result<Vec<Rate>, String> {
+    /// The standard rates, and those of each service tier.
+    fn rates(&self, file: &str) -> Result<(Vec<Rate>, Services), String> {
         if self.provider.is_empty() || self.model.is_empty() {
             return Err("`provider` and `model` must not be empty".to_owned());
         }
@@ -183,23 +209,33 @@ impl Row {
             .iter()
             .flat_map(|(_, prices)| prices)
             .any(|(_, pico_usd)| *pico_usd > 0);
-        let mut rates = Vec::new();
-        for (above_input_tokens, prices) in &tiers {
-            for (key, unit) in METERED {
-                let Some(&pico_usd) = prices.get(key) else {
-                    continue;
-                };
-                if pico_usd > 0 || self.zero_is_free(key, charges) {
-                    rates.push(Rate {
-                        unit: unit.to_owned(),
-                        pico_usd,
-                        above_input_tokens: *above_input_tokens,
-                        attributes: self.attributes(file),
-                    });
+        let attributes = self.attributes(file);
+        let of = |keys: &[(&str, &str)], attributes: &[Attribute]| {
+            let mut rates = Vec::new();
+            for (above_input_tokens, prices) in &tiers {
+                for (key, unit) in keys {
+                    let Some(&pico_usd) = prices.get(key) else {
+                        continue;
+                    };
+                    if pico_usd > 0 || self.zero_is_free(key, charges) {
+                        rates.push(Rate {
+                            unit: (*unit).to_owned(),
+                            pico_usd,
+                            above_input_tokens: *above_input_tokens,
+                            attributes: attributes.to_vec(),
+                        });
+                    }
                 }
             }
-        }
-        Ok(rates)
+            rates
+        };
+        let services = SERVICES.iter().map(|(tier, keys)| {
+            let mut attributes = attributes.clone();
+            attributes.push(attribute(SERVICE_TIER, tier));
+            (*tier, of(keys, &attributes))
+        });
+        let services = services.filter(|(_, rates)| !rates.is_empty()).collect();
+        Ok((of(&METERED, &attributes), services))
     }
 
     /// Rerankers charge a query, which stands in no column: their zeros say nothing. Embeddings have no output.
@@ -212,29 +248,35 @@ impl Row {
     }
 
     fn attributes(&self, file: &str) -> Vec<Attribute> {
-        let attribute = |key: &str, text: &str| Attribute {
-            key: key.to_owned(),
-            value: text.into(),
-        };
         let mut attributes = vec![attribute("source", self.source.as_deref().unwrap_or(file))];
         attributes.extend(self.date.as_deref().map(|date| attribute("date", date)));
         attributes
     }
 }
 
+fn attribute(key: &str, text: &str) -> Attribute {
+    Attribute {
+        key: key.to_owned(),
+        value: text.into(),
+    }
+}
+
 /// Every price of a tier in pico-dollars a unit.
 fn read(prices: &Prices) -> Result<BTreeMap<&str, i64>, String> {
+    let known = || {
+        let services = SERVICES.iter().flat_map(|(_, keys)| keys);
+        let metered = METERED.iter().chain(services).map(|(key, _)| *key);
+        metered.chain(UNMETERED)
+    };
     let mut read = BTreeMap::new();
     for (key, raw) in prices {
-        let metered = METERED.iter().any(|(known, _)| known == key);
-        if metered || UNMETERED.contains(&key.as_str()) {
+        if known().any(|known| known == key) {
             let pico_usd =
                 decimal::pico_usd(raw.get()).map_err(|error| format!("`{key}`: {error}"))?;
             read.insert(key.as_str(), pico_usd);
         } else if key != ABOVE {
-            let known = METERED.iter().map(|(known, _)| *known).chain(UNMETERED);
-            let help = did_you_mean(key, known.clone())
-                .unwrap_or_else(|| format!("known: {}", known.collect::<Vec<_>>().join(", ")));
+            let help = did_you_mean(key, known())
+                .unwrap_or_else(|| format!("known: {}", known().collect::<Vec<_>>().join(", ")));
             return Err(format!(
                 "unknown price `{key}`, which nothing would charge: {help}"
             ));

@@ -157,6 +157,8 @@ pub struct Summary {
     pub meters: Vec<Meter>,
     /// The model that the provider names.
     pub response_model: Option<String>,
+    /// The service tier that the provider says it served in, as it spells it: `default`, `priority`, `batch`.
+    pub service_tier: Option<String>,
     /// Text bytes released to the client, arguments included; above 0 the answer is committed.
     pub released_text_bytes: u64,
     /// What guards noted.

@@ -194,7 +194,7 @@ fn told(segments: &[Segment]) -> Vec<String> {
 #[test]
 fn all_text_is_shown_decoded_and_in_order() {
     let body = json!({
-        "model": "m", "temperature": 0.5, "response_format": {"type": "json_object"},
+        "model": "m", "temperature": 0.5, "response_format": {"type": "json_object"}, "service_tier": "flex",
         "messages": [
             {"role": "system", "content": "be \"kind\"\n"},
             {"role": "user", "name": "bob", "content": [
@@ -247,6 +247,7 @@ fn all_text_is_shown_decoded_and_in_order() {
     );
     assert_eq!(view.field("temperature"), Some(&Value::Number(0.5)));
     assert_eq!(view.field("response-format"), Some(&"json_object".into()));
+    assert_eq!(view.field("service-tier"), Some(&"flex".into()));
     assert_eq!(view.field("dialect"), Some(&"openai-chat".into()));
     assert!(
         view.field("input-tokens-estimate")

@@ -1,22 +1,26 @@
 //! Prices the meters of each attempt from the catalogue: one cost line a meter, in pico-dollars.
 //!
 //! Promises: whole numbers only; what is not known is `unpriced` or `estimated`, never zero; every line says which
-//! price it used. Works alike at `reserve` (worst-case meters) and at `account` (real ones). Refuses to know:
-//! budgets, currencies, where rates come from.
+//! price it used. Works alike at `reserve` (worst-case meters) and at `account` (real ones), by the prices of one and
+//! the same time. Refuses to know: budgets, currencies, where rates come from.
 #![forbid(unsafe_code)]
 
 mod own;
 mod rate;
+mod service;
+mod span;
 
 use std::collections::BTreeMap;
 
 use pointsman_sdk::{
-    Accountant, Amount, Attribute, CostLine, Meter, Plugin, PluginError, Rate, Usage, View, host,
+    Accountant, Amount, Attribute, CostLine, Meter, Plugin, PluginError, Usage, View, host,
 };
 use serde::Deserialize;
 
-use own::{Own, RateConfig};
+use own::{FeeConfig, Own, PercentConfig, RateConfig};
 use rate::{Price, Tier, Unknown};
+use service::{Book, SERVICE_TIER, Service};
+use span::Dated;
 
 /// Unit of the lines that hold a fee.
 const REQUESTS: &str = "requests";
@@ -31,12 +35,12 @@ pub struct Config {
     /// Rates in place of the catalogue's.
     #[serde(default)]
     rates: Vec<RateConfig>,
-    /// Of every rate, by target: what batches, priority or a discount make of it.
+    /// Of every rate, by target: what a discount or a surcharge makes of it.
     #[serde(default)]
-    percent: BTreeMap<String, u32>,
+    percent: BTreeMap<String, PercentConfig>,
     /// Dollars for each request, by target.
     #[serde(default)]
-    fees: BTreeMap<String, String>,
+    fees: BTreeMap<String, FeeConfig>,
 }
 
 /// What a meter costs whose unit has no rate.
@@ -55,9 +59,9 @@ pub enum MissingRate {
 pub struct AccountTokens {
     missing_rate: MissingRate,
     own: Own,
-    percent: BTreeMap<String, u32>,
+    percent: BTreeMap<String, Dated<u32>>,
     /// Pico-dollars.
-    fees: BTreeMap<String, i64>,
+    fees: BTreeMap<String, Dated<i64>>,
 }
 
 impl Plugin for AccountTokens {
@@ -76,43 +80,92 @@ impl Plugin for AccountTokens {
 }
 
 impl Accountant for AccountTokens {
-    fn account(&self, _request: &dyn View, usages: &[Usage]) -> Result<Vec<CostLine>, PluginError> {
-        // Every import is recorded, so each target's rates are asked for once.
-        let mut books: Vec<(&str, Option<Vec<Rate>>)> = Vec::new();
+    fn account(&self, request: &dyn View, usages: &[Usage]) -> Result<Vec<CostLine>, PluginError> {
+        // What is read is recorded, so nothing is read that no usage needs.
+        let dated = usages.iter().any(|usage| self.is_dated(&usage.target));
+        let now_ms = dated.then(|| request.integer("time-ms")).flatten();
+        let silent = usages.iter().any(|usage| service::told(usage).is_none());
+        let asked = silent.then(|| request.text(SERVICE_TIER)).flatten();
+        let asked = Service::named(asked.as_deref().unwrap_or_default());
+        let mut books: Vec<(&str, Book)> = Vec::new();
         let mut lines = Vec::new();
         for usage in usages {
-            if !books.iter().any(|(target, _)| *target == usage.target) {
-                let rates = self.own.over(&usage.target, host::rates(&usage.target));
-                books.push((&usage.target, rates));
-            }
-            let rates = books
-                .iter()
-                .find(|(target, _)| *target == usage.target)
-                .and_then(|(_, rates)| rates.as_deref());
-            let tier = Tier::of(&usage.meters);
-            lines.extend(
-                usage
-                    .meters
-                    .iter()
-                    .map(|meter| self.line(usage, meter, rates, tier)),
-            );
-            lines.extend(self.fee(usage));
+            let told = service::told(usage);
+            let service = told.as_ref().unwrap_or(&asked);
+            let at = books.iter().position(|(target, book)| {
+                *target == usage.target && book.service == *service
+            });
+            let at = at.unwrap_or_else(|| {
+                books.push((&usage.target, self.book(&usage.target, service, now_ms)));
+                books.len() - 1
+            });
+            let attempt = Attempt {
+                usage,
+                book: &books[at].1,
+                tier: Tier::of(&usage.meters),
+                now_ms,
+                // The tier is what was asked for, not what the provider says it served in.
+                assumed: told.is_none() && asked != Service::Standard,
+                timeless: now_ms.is_none() && self.is_dated(&usage.target),
+            };
+            lines.extend(usage.meters.iter().map(|meter| self.line(&attempt, meter)));
+            lines.extend(self.fee(&attempt));
         }
         Ok(lines)
     }
 }
 
+/// One attempt with all that its price depends on.
+struct Attempt<'a> {
+    usage: &'a Usage,
+    book: &'a Book,
+    tier: Tier,
+    now_ms: Option<i64>,
+    assumed: bool,
+    /// Its prices change with time, which is not known.
+    timeless: bool,
+}
+
 impl AccountTokens {
-    fn line(&self, usage: &Usage, meter: &Meter, rates: Option<&[Rate]>, tier: Tier) -> CostLine {
-        let price = rates
-            .ok_or(Unknown::Target)
-            .and_then(|rates| self.price(&meter.unit, rates, tier));
-        let (amount, attributes) = match price {
-            Ok(price) => cost(meter, &price, self.percent.get(&usage.target).copied()),
+    /// Whether anything of a target changes with time.
+    fn is_dated(&self, target: &str) -> bool {
+        self.own.is_dated(target)
+            || self.percent.get(target).is_some_and(Dated::is_dated)
+            || self.fees.get(target).is_some_and(Dated::is_dated)
+    }
+
+    fn book(&self, target: &str, service: &Service, now_ms: Option<i64>) -> Book {
+        let over = |service: &Service, asked: &str| {
+            self.own.over(target, service, now_ms, host::rates(asked))
+        };
+        Book {
+            service: service.clone(),
+            standard: over(&Service::Standard, target),
+            special: service
+                .name()
+                .and_then(|name| over(service, &format!("{target}@{name}"))),
+        }
+    }
+
+    fn line(&self, attempt: &Attempt<'_>, meter: &Meter) -> CostLine {
+        let (usage, book) = (attempt.usage, attempt.book);
+        let found = if attempt.timeless {
+            Err(Unknown::Time)
+        } else {
+            book.price(&meter.unit, attempt.tier, self.missing_rate)
+        };
+        let (amount, mut attributes) = match found {
+            Ok(found) => {
+                let mut price = found.price;
+                price.estimated |= attempt.assumed;
+                let percent = self.percent.get(&usage.target);
+                cost(meter, &price, percent.and_then(|dated| dated.at(attempt.now_ms)))
+            }
             // None of a thing costs nothing at any price; an estimate of none is a guess like any other.
             Err(_) if meter.quantity == 0 && !meter.estimated => (Amount::Exact(0), Vec::new()),
             Err(why) => (Amount::Unpriced, vec![Attribute::new("why", why.code())]),
         };
+        attributes.extend(book.attributes(found.ok()));
         CostLine {
             attempt: usage.attempt,
             unit: meter.unit.clone(),
@@ -123,30 +176,34 @@ impl AccountTokens {
     }
 
     /// The fee of a request that is or will be answered; of one that broke off it is only reckoned.
-    fn fee(&self, usage: &Usage) -> Option<CostLine> {
-        let fee = *self.fees.get(&usage.target)?;
-        let amount = match usage.outcome.as_str() {
-            "ok" | "planned" => Amount::Exact(fee),
-            "error" => return None,
-            _ => Amount::Estimated(fee),
+    fn fee(&self, attempt: &Attempt<'_>) -> Option<CostLine> {
+        let usage = attempt.usage;
+        let fees = self.fees.get(&usage.target)?;
+        if usage.outcome == "error" {
+            return None;
+        }
+        let (amount, attributes) = if attempt.timeless && fees.is_dated() {
+            let why = Attribute::new("why", Unknown::Time.code());
+            (Amount::Unpriced, vec![why])
+        } else {
+            let fee = fees.at(attempt.now_ms)?;
+            let amount = match usage.outcome.as_str() {
+                "ok" | "planned" => Amount::Exact(fee),
+                _ => Amount::Estimated(fee),
+            };
+            let told = [
+                Attribute::new("price", fee),
+                Attribute::new("source", "config"),
+            ];
+            (amount, told.into())
         };
         Some(CostLine {
             attempt: usage.attempt,
             unit: REQUESTS.to_owned(),
             quantity: 1,
             amount,
-            attributes: vec![
-                Attribute::new("price", fee),
-                Attribute::new("source", "config"),
-            ],
+            attributes,
         })
-    }
-
-    fn price<'a>(&self, unit: &str, rates: &'a [Rate], tier: Tier) -> Result<Price<'a>, Unknown> {
-        match (rate::of_unit(unit, rates, tier), self.missing_rate) {
-            (Err(Unknown::Unit), MissingRate::Fallback) => rate::of_bound(unit, rates, tier),
-            (found, _) => found,
-        }
     }
 }
 

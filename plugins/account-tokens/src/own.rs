@@ -1,10 +1,13 @@
 //! What the operator knows of prices that the catalogue does not: rates of a contract or of a way to call, a percentage
-//! of all rates, a fee for each request.
+//! of all rates, a fee for each request; each at all times, or from one date until another.
 
 use std::collections::BTreeMap;
 
 use pointsman_sdk::{Attribute, Rate};
 use serde::Deserialize;
+
+use crate::service::Service;
+use crate::span::{self, Dated, Span};
 
 /// Decimals of a dollar that are a pico-dollar.
 const FEE_DECIMALS: usize = 12;
@@ -24,11 +27,71 @@ pub(crate) struct RateConfig {
     usd_per_million: String,
     #[serde(default)]
     above_input_tokens: u64,
+    #[serde(default)]
+    service_tier: Option<String>,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+}
+
+/// A target's percentage as the operator writes it.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write a whole percentage, or a list of { percent, from, until }"
+)]
+pub(crate) enum PercentConfig {
+    Always(u32),
+    Dated(Vec<DatedPercent>),
+}
+
+/// A percentage with its time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DatedPercent {
+    percent: u32,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+}
+
+/// A target's fee as the operator writes it.
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write dollars such as \"0.005\", or a list of { usd, from, until }"
+)]
+pub(crate) enum FeeConfig {
+    Always(String),
+    Dated(Vec<DatedFee>),
+}
+
+/// A fee with its time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DatedFee {
+    usd: String,
+    #[serde(default)]
+    from: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
+}
+
+/// A rate of the operator's.
+#[derive(Debug)]
+struct OwnRate {
+    /// Its place among what the operator wrote.
+    index: usize,
+    span: Span,
+    service: Service,
+    rate: Rate,
 }
 
 /// Rates by target.
 #[derive(Debug, Default)]
-pub(crate) struct Own(BTreeMap<String, Vec<Rate>>);
+pub(crate) struct Own(BTreeMap<String, Vec<OwnRate>>);
 
 impl Own {
     /// Checks what the operator wrote.
@@ -36,66 +99,131 @@ impl Own {
         if configs.len() > RATES_MAX {
             return Err(format!("rates: at most {RATES_MAX}"));
         }
-        let mut own: BTreeMap<String, Vec<Rate>> = BTreeMap::new();
+        let mut own: BTreeMap<String, Vec<OwnRate>> = BTreeMap::new();
         for (index, config) in configs.into_iter().enumerate() {
+            let at = format!("rates[{index}]");
             let pico_usd = picos(&config.usd_per_million, RATE_DECIMALS).ok_or_else(|| {
-                format!("rates[{index}].usd-per-million: write dollars such as \"1.25\", {RATE_DECIMALS} decimals at most")
+                format!("{at}.usd-per-million: write dollars such as \"1.25\", {RATE_DECIMALS} decimals at most")
             })?;
             if config.target.is_empty() || config.unit.is_empty() {
-                return Err(format!("rates[{index}]: name target and unit"));
+                return Err(format!("{at}: name target and unit"));
             }
-            let rates = own.entry(config.target).or_default();
-            let twice = |rate: &Rate| {
-                rate.unit == config.unit && rate.above_input_tokens == config.above_input_tokens
-            };
-            if rates.iter().any(twice) {
+            let (from, until) = (config.from.as_deref(), config.until.as_deref());
+            let span = Span::new(&at, from, until)?;
+            let service = Service::named(config.service_tier.as_deref().unwrap_or_default());
+            let known = own.entry(config.target).or_default();
+            let twice = known.iter().find(|known| {
+                known.rate.unit == config.unit
+                    && known.rate.above_input_tokens == config.above_input_tokens
+                    && known.service == service
+                    && known.span.meets(span)
+            });
+            if let Some(twice) = twice {
                 return Err(format!(
-                    "rates[{index}]: the target has a rate of this unit and tier already"
+                    "{at}: the target has a rate of this unit and tier already, which overlaps: rates[{}]",
+                    twice.index
                 ));
             }
-            rates.push(Rate {
+            let mut attributes = vec![Attribute::new("source", "config")];
+            attributes.extend(span::attributes(from, until));
+            let rate = Rate {
                 unit: config.unit,
                 pico_usd,
                 above_input_tokens: config.above_input_tokens,
-                attributes: vec![Attribute::new("source", "config")],
+                attributes,
+            };
+            known.push(OwnRate {
+                index,
+                span,
+                service,
+                rate,
             });
         }
         Ok(Self(own))
     }
 
-    /// The rates that hold for a target: of each unit either the operator's or the catalogue's.
-    pub(crate) fn over(&self, target: &str, catalogue: Option<Vec<Rate>>) -> Option<Vec<Rate>> {
-        let Some(own) = self.0.get(target) else {
+    /// Whether a target's rates change with time.
+    pub(crate) fn is_dated(&self, target: &str) -> bool {
+        let own = self.0.get(target).into_iter().flatten();
+        own.into_iter().any(|own| own.span.is_dated())
+    }
+
+    /// The rates that hold for a target in a service tier: of each unit that the operator names at that time, in
+    /// whichever tier, the operator's alone; of others the catalogue's.
+    pub(crate) fn over(
+        &self,
+        target: &str,
+        service: &Service,
+        now_ms: Option<i64>,
+        catalogue: Option<Vec<Rate>>,
+    ) -> Option<Vec<Rate>> {
+        let own = self.0.get(target).into_iter().flatten();
+        let own: Vec<&OwnRate> = own.filter(|own| own.span.holds(now_ms)).collect();
+        if own.is_empty() {
             return catalogue;
-        };
-        let mut rates = own.clone();
+        }
+        let of_tier = own.iter().filter(|own| own.service == *service);
+        let mut rates: Vec<Rate> = of_tier.map(|own| own.rate.clone()).collect();
+        let is_known = catalogue.is_some();
         let others = catalogue.into_iter().flatten();
-        rates.extend(others.filter(|rate| own.iter().all(|known| known.unit != rate.unit)));
-        Some(rates)
+        rates.extend(others.filter(|rate| own.iter().all(|own| own.rate.unit != rate.unit)));
+        (is_known || !rates.is_empty()).then_some(rates)
     }
 }
 
 /// Checks percentages by target.
-pub(crate) fn percents(percents: BTreeMap<String, u32>) -> Result<BTreeMap<String, u32>, String> {
-    match percents
-        .iter()
-        .find(|(_, percent)| !(1..=PERCENT_MAX).contains(*percent))
-    {
-        Some((target, _)) => Err(format!("percent.{target}: write 1 to {PERCENT_MAX}")),
-        None => Ok(percents),
-    }
+pub(crate) fn percents(
+    configs: BTreeMap<String, PercentConfig>,
+) -> Result<BTreeMap<String, Dated<u32>>, String> {
+    let one = |at: &str, percent: u32| match percent {
+        1..=PERCENT_MAX => Ok(percent),
+        _ => Err(format!("{at}: write 1 to {PERCENT_MAX}")),
+    };
+    let dated = configs.into_iter().map(|(target, config)| {
+        let at = format!("percent.{target}");
+        let dated = match config {
+            PercentConfig::Always(percent) => Dated::always(one(&at, percent)?),
+            PercentConfig::Dated(list) => {
+                let mut dated = Vec::new();
+                for (index, entry) in list.into_iter().enumerate() {
+                    let at = format!("{at}[{index}]");
+                    let span = Span::new(&at, entry.from.as_deref(), entry.until.as_deref())?;
+                    dated.push((span, one(&format!("{at}.percent"), entry.percent)?));
+                }
+                Dated::new(&at, dated)?
+            }
+        };
+        Ok((target, dated))
+    });
+    dated.collect()
 }
 
 /// Fees by target, in pico-dollars.
-pub(crate) fn fees(fees: BTreeMap<String, String>) -> Result<BTreeMap<String, i64>, String> {
-    fees.into_iter()
-        .map(|(target, text)| match picos(&text, FEE_DECIMALS) {
-            Some(fee) => Ok((target, fee)),
-            None => Err(format!(
-                "fees.{target}: write dollars such as \"0.005\", {FEE_DECIMALS} decimals at most"
-            )),
+pub(crate) fn fees(
+    configs: BTreeMap<String, FeeConfig>,
+) -> Result<BTreeMap<String, Dated<i64>>, String> {
+    let one = |at: &str, usd: &str| {
+        picos(usd, FEE_DECIMALS).ok_or_else(|| {
+            format!("{at}: write dollars such as \"0.005\", {FEE_DECIMALS} decimals at most")
         })
-        .collect()
+    };
+    let dated = configs.into_iter().map(|(target, config)| {
+        let at = format!("fees.{target}");
+        let dated = match config {
+            FeeConfig::Always(usd) => Dated::always(one(&at, &usd)?),
+            FeeConfig::Dated(list) => {
+                let mut dated = Vec::new();
+                for (index, entry) in list.into_iter().enumerate() {
+                    let at = format!("{at}[{index}]");
+                    let span = Span::new(&at, entry.from.as_deref(), entry.until.as_deref())?;
+                    dated.push((span, one(&format!("{at}.usd"), &entry.usd)?));
+                }
+                Dated::new(&at, dated)?
+            }
+        };
+        Ok((target, dated))
+    });
+    dated.collect()
 }
 
 /// A plain decimal as a whole number of its `decimals`th part; none where it is no such number.

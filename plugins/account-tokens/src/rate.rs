@@ -57,6 +57,10 @@ pub(crate) enum Unknown {
     Conflict,
     /// It holds a negative rate.
     Negative,
+    /// It knows no rate of the unit in the service tier.
+    Service,
+    /// Prices of the target change with time, and nobody says what time it is.
+    Time,
 }
 
 impl Unknown {
@@ -67,6 +71,8 @@ impl Unknown {
             Self::Unit => "no-rate",
             Self::Conflict => "rates-conflict",
             Self::Negative => "rate-negative",
+            Self::Service => "no-tier-rate",
+            Self::Time => "no-time",
         }
     }
 }
@@ -81,7 +87,7 @@ pub(crate) struct Price<'a> {
 
 impl Price<'_> {
     /// `price` (pico-dollars a unit), `price-unit` where it is another unit's, `above-input-tokens` above the base
-    /// tier, and the catalogue's `source` and `date`.
+    /// tier, and the rate's `source` and `date`, `from` and `until`.
     pub(crate) fn attributes(&self, unit: &str) -> Vec<Attribute> {
         let rate = self.rate;
         let mut attributes = vec![Attribute::new("price", rate.pico_usd)];
@@ -95,14 +101,19 @@ impl Price<'_> {
         let told = rate
             .attributes
             .iter()
-            .filter(|attribute| matches!(attribute.key.as_str(), "source" | "date"));
+            .filter(|attribute| matches!(attribute.key.as_str(), "source" | "date" | "from" | "until"));
         attributes.extend(told.cloned());
         attributes
     }
 }
 
-/// The unit's own rate.
-pub(crate) fn of_unit<'a>(unit: &str, rates: &'a [Rate], tier: Tier) -> Result<Price<'a>, Unknown> {
+/// The unit's own rate. `beside` are rates that show how far the prompt has grown, and nothing else.
+pub(crate) fn of_unit<'a>(
+    unit: &str,
+    rates: &'a [Rate],
+    beside: &'a [Rate],
+    tier: Tier,
+) -> Result<Price<'a>, Unknown> {
     let own = || rates.iter().filter(|rate| rate.unit == unit);
     let rate = own()
         .filter(|rate| tier.reaches(rate))
@@ -118,8 +129,11 @@ pub(crate) fn of_unit<'a>(unit: &str, rates: &'a [Rate], tier: Tier) -> Result<P
     // The prompt has reached a tier that names other units but not this one: the base rate may have risen too.
     let outgrown = rates
         .iter()
+        .chain(beside)
         .any(|other| tier.reaches(other) && other.above_input_tokens > rate.above_input_tokens);
-    let tiered = own().any(|rate| rate.above_input_tokens > 0);
+    let tiered = own()
+        .chain(beside)
+        .any(|rate| rate.above_input_tokens > 0);
     Ok(Price {
         rate,
         estimated: outgrown || (tiered && tier.estimated),
@@ -130,13 +144,14 @@ pub(crate) fn of_unit<'a>(unit: &str, rates: &'a [Rate], tier: Tier) -> Result<P
 pub(crate) fn of_bound<'a>(
     unit: &str,
     rates: &'a [Rate],
+    beside: &'a [Rate],
     tier: Tier,
 ) -> Result<Price<'a>, Unknown> {
     let (_, bound, only_bound) = BOUNDS
         .iter()
         .find(|(bounded, ..)| *bounded == unit)
         .ok_or(Unknown::Unit)?;
-    let price = of_unit(bound, rates, tier)?;
+    let price = of_unit(bound, rates, beside, tier)?;
     Ok(Price {
         estimated: price.estimated || *only_bound,
         ..price

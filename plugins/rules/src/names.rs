@@ -5,7 +5,7 @@ use cel::common::ast::{
 };
 
 /// Fields of the view that a request has in the phases where this plugin runs.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "tenant",
     "key",
     "model",
@@ -15,7 +15,9 @@ const FIELDS: [&str; 17] = [
     "policy",
     "version",
     "phase",
+    "time-ms",
     "streaming",
+    "service-tier",
     "max-output-tokens",
     "temperature",
     "n",

@@ -155,16 +155,26 @@ impl World<'_> {
         }
     }
 
-    /// Rates by target; a target without a price is not there, which plugins see as unpriced.
+    /// Rates by target, and by target and service tier as `target@batch`; what has no price is not there, which plugins
+    /// see as unpriced.
     fn price_book(&self, policy: &Policy) -> PriceBook {
         let Some(catalogue) = &self.prices else {
             return PriceBook::default();
         };
-        let priced = policy.targets.iter().filter_map(|target| {
-            let rates = catalogue.rates(target.price.as_deref()?)?;
-            Some((target.name.clone(), rates.to_vec()))
-        });
-        priced.collect()
+        let mut book = PriceBook::default();
+        for target in &policy.targets {
+            let Some(key) = target.price.as_deref() else {
+                continue;
+            };
+            if let Some(rates) = catalogue.rates(key) {
+                book.insert(target.name.clone(), rates.to_vec());
+            }
+            for (tier, rates) in catalogue.services(key) {
+                // No target is named so.
+                book.insert(format!("{}@{tier}", target.name), rates.to_vec());
+            }
+        }
+        book
     }
 }
 

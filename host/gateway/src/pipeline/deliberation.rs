@@ -116,6 +116,7 @@ impl Deliberation {
         view.set_field("policy", policy.name.as_str());
         view.set_field("version", i64::try_from(policy.version).unwrap_or(i64::MAX));
         view.set_field("time-ms", i64::try_from(at_ms).unwrap_or(i64::MAX));
+        view.set_field("time-ms", i64::try_from(at_ms).unwrap_or(i64::MAX));
         for (name, value) in caller.headers {
             let name = name.as_str();
             if (VIEW_HEADERS.contains(&name) || name.starts_with(VIEW_HEADER_PREFIX))

@@ -3,7 +3,8 @@
 //! Promises: whatever may be billed is metered, once an attempt; an estimate is at least what is known to have come,
 //! and where nobody knows how long an answer was it is what the reservation assumed.
 
-use pointsman_domain::usage::{INPUT_TOKENS, Meter, OUTPUT_TOKENS, Usage};
+use pointsman_domain::Attribute;
+use pointsman_domain::usage::{INPUT_TOKENS, Meter, OUTPUT_TOKENS, SERVICE_TIER, Usage};
 use pointsman_wire::release::Summary;
 
 use super::Exchange;
@@ -21,6 +22,8 @@ pub(super) struct Progress {
     /// The provider's own counts; empty until it tells them.
     meters: Vec<Meter>,
     response_model: Option<String>,
+    /// What the provider says it served in.
+    service_tier: Option<String>,
     /// Text that came. What a guard holds or cuts was made, and is billed, all the same.
     text_bytes: u64,
     /// Of a whole answer that is not whole yet: text, and JSON around it.
@@ -43,6 +46,9 @@ impl Progress {
         }
         if self.response_model != summary.response_model {
             self.response_model.clone_from(&summary.response_model);
+        }
+        if self.service_tier != summary.service_tier {
+            self.service_tier.clone_from(&summary.service_tier);
         }
     }
 
@@ -87,6 +93,15 @@ pub(super) fn estimates(input: u64, output: u64) -> Vec<Meter> {
     ]
 }
 
+/// What the provider said of an attempt beside its counts, as accountants are told it.
+pub(super) fn told(service_tier: Option<&str>) -> Vec<Attribute> {
+    let attribute = |tier: &str| Attribute {
+        key: SERVICE_TIER.to_owned(),
+        value: tier.into(),
+    };
+    service_tier.map(attribute).into_iter().collect()
+}
+
 /// Tokens of an answer, at most `worst` unless more text came.
 fn output_estimate(progress: &Progress, length: Length, worst: u64) -> u64 {
     let text = progress.text_bytes.div_ceil(BYTES_PER_TOKEN);
@@ -121,12 +136,13 @@ impl Exchange {
         record
             .response_model
             .clone_from(&self.progress.response_model);
+        record.service_tier.clone_from(&self.progress.service_tier);
         decided.usages.push(Usage {
             attempt,
             target: target.to_owned(),
             outcome: outcome.to_owned(),
             meters,
-            attributes: Vec::new(),
+            attributes: told(record.service_tier.as_deref()),
         });
     }
 

@@ -82,6 +82,44 @@ fn tiers_hold_above_their_border() {
 }
 
 #[test]
+fn service_tiers_are_kept_apart_from_the_standard_rates() {
+    let catalogue = read(&row(
+        "chat",
+        r#"{"in":2,"out":8,"batch_in":1,"batch_out":4,"priority_in":3.5,"flex_out":0,"cache_write_1h":9}"#,
+        r#"[{"above_input_tokens":5,"batch_in":1.5}]"#,
+    ));
+    assert_eq!(
+        rates(&catalogue, "p/m"),
+        "input-tokens 0 2000000; output-tokens 0 8000000"
+    );
+    let told: Vec<_> = catalogue
+        .services("p/m")
+        .flat_map(|(tier, rates)| rates.iter().map(move |rate| (tier, rate)))
+        .map(|(tier, rate)| {
+            assert_eq!(rate.attributes[1].value.as_text(), Some(tier));
+            format!(
+                "{tier} {} {} {}",
+                rate.unit, rate.above_input_tokens, rate.pico_usd
+            )
+        })
+        .collect();
+    // A zero beside other prices is nobody's.
+    assert_eq!(
+        told,
+        [
+            "batch input-tokens 0 1000000",
+            "batch output-tokens 0 4000000",
+            "batch input-tokens 5 1500000",
+            "priority input-tokens 0 3500000",
+        ]
+    );
+    assert_eq!(catalogue.services("p/other").count(), 0);
+    let cheaper = row("chat", r#"{"in":1,"batch_in":0.5}"#, "[]");
+    let dearer = cheaper.replace("0.5", "0.6");
+    assert_ne!(read(&cheaper).digest(), read(&dearer).digest());
+}
+
+#[test]
 fn zero_is_free_only_where_nothing_is_charged() {
     let of = |mode: &str, prices: &str, tiers: &str| rates(&read(&row(mode, prices, tiers)), "p/m");
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::nearest::did_you_mean;
 const ROOTS: [&str; 6] = ["request", "labels", "headers", "tenant", "key", "variant"];
 
 /// The view's fields, as `RequestView::fields` lists them.
-const REQUEST_FIELDS: [&str; 17] = [
+const REQUEST_FIELDS: [&str; 19] = [
     "tenant",
     "key",
     "model",
@@ -21,7 +21,9 @@ const REQUEST_FIELDS: [&str; 17] = [
     "policy",
     "version",
     "phase",
+    "time-ms",
     "streaming",
+    "service-tier",
     "max-output-tokens",
     "temperature",
     "n",

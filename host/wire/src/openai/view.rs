@@ -13,6 +13,8 @@ use crate::json::Node;
 const BYTES_PER_TOKEN: usize = 4;
 /// Tokens that frame a message.
 const MESSAGE_TOKENS: usize = 4;
+/// What is told of a service tier's name, which no provider checks before we do.
+const TIER_CHARS_MAX: usize = 64;
 /// Tokens of one image at a common size and detail.
 const IMAGE_TOKENS: usize = 765;
 
@@ -45,6 +47,10 @@ impl ChatRequest {
         }
         if let Some(temperature) = root.some("temperature").and_then(Node::number) {
             view.set_field("temperature", temperature);
+        }
+        if let Some(tier) = root.some("service_tier").and_then(Node::string) {
+            let tier: String = tier.chars().take(TIER_CHARS_MAX).collect();
+            view.set_field("service-tier", tier);
         }
         let format = root
             .some("response_format")

@@ -111,6 +111,7 @@ pub(super) struct Chunk {
     /// An error object in place of an answer.
     pub(super) error: Option<String>,
     pub(super) model: Option<String>,
+    pub(super) service_tier: Option<String>,
     pub(super) meters: Option<Vec<Meter>>,
     pub(super) has_usage: bool,
     pub(super) choices: Vec<ChoicePart>,
@@ -121,6 +122,14 @@ pub(super) struct Chunk {
 /// Why an event cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
+
+/// Said of the whole answer, or beside its counts.
+fn service_tier(root: Node<'_>, usage: Option<Node<'_>>) -> Option<String> {
+    let places = [Some(root), usage];
+    let mut said = places.into_iter().flatten();
+    let tier = said.find_map(|node| node.some("service_tier")?.string())?;
+    Some(clip(&tier, NAME_BYTES_MAX))
+}
 
 /// Reads an event's data, or the body of a whole answer.
 pub(super) fn read(data: &[u8], limits: Limits, choices_max: usize) -> Result<Chunk, Malformed> {
@@ -139,6 +148,7 @@ pub(super) fn read(data: &[u8], limits: Limits, choices_max: usize) -> Result<Ch
             .some("model")
             .and_then(Node::string)
             .map(|model| clip(&model, NAME_BYTES_MAX)),
+        service_tier: service_tier(root, usage),
         meters: usage.and_then(meters),
         has_usage: usage.is_some(),
         ..Chunk::default()

@@ -131,6 +131,9 @@ impl Release {
         if let Some(model) = &chunk.model {
             self.summary.response_model = Some(model.clone());
         }
+        if let Some(tier) = &chunk.service_tier {
+            self.summary.service_tier = Some(tier.clone());
+        }
     }
 
     fn know_choices(&mut self, chunk: &Chunk) {

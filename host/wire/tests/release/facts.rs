@@ -108,6 +108,25 @@ fn usage_is_read_and_kept_from_clients_that_did_not_ask() {
 }
 
 #[test]
+fn the_service_tier_is_said_of_the_answer_or_beside_its_counts() {
+    let told = |events: &[&str]| {
+        let mut bench = Bench::new(Vec::new(), true, STREAM);
+        for data in events {
+            bench.event(data);
+        }
+        bench.release.summary().service_tier.clone()
+    };
+    let counts = r#"{"choices":[],"usage":{"prompt_tokens":1,"service_tier":"batch"}}"#;
+    assert_eq!(told(&[counts]).as_deref(), Some("batch"));
+    // What comes later is what was billed; `null` says nothing.
+    let first = r#"{"choices":[],"service_tier":"auto","usage":null}"#;
+    let last = r#"{"choices":[],"service_tier":"priority","usage":{"prompt_tokens":1}}"#;
+    let silent = r#"{"choices":[],"service_tier":null,"usage":{"prompt_tokens":1}}"#;
+    assert_eq!(told(&[first, last, silent]).as_deref(), Some("priority"));
+    assert_eq!(told(&[silent]), None);
+}
+
+#[test]
 fn reasoning_beside_the_completion_is_not_taken_from_it() {
     let mut bench = Bench::new(Vec::new(), true, STREAM);
     bench.event(

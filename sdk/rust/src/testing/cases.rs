@@ -225,7 +225,9 @@ fn host(case: &Case) -> FakeHost {
 }
 
 fn request(case: &Case) -> FakeView {
-    let mut view = FakeView::from_chat(&Json::Object(case.request.body.clone()));
+    let time_ms = i64::try_from(case.inputs.time_ms).unwrap_or(i64::MAX);
+    let mut view = FakeView::from_chat(&Json::Object(case.request.body.clone()))
+        .with_field("time-ms", time_ms);
     for (name, header) in &case.request.headers {
         view = view.with_header(name, header);
     }

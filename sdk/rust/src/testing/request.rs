@@ -51,6 +51,7 @@ impl FakeView {
         for (key, name) in [
             ("model", "model"),
             ("temperature", "temperature"),
+            ("service_tier", "service-tier"),
             ("n", "n"),
             ("max_tokens", "max-output-tokens"),
             ("max_completion_tokens", "max-output-tokens"),

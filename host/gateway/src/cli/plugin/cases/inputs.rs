@@ -46,6 +46,8 @@ fn view(case: &Case) -> anyhow::Result<RequestView> {
     for (name, field) in FIELDS {
         view.set_field(name, field);
     }
+    let time_ms = i64::try_from(case.inputs.time_ms).unwrap_or(i64::MAX);
+    view.set_field("time-ms", time_ms);
     for (name, header) in &case.request.headers {
         view.headers
             .push((name.to_ascii_lowercase(), header.clone()));
