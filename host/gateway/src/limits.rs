@@ -14,7 +14,7 @@ pub(crate) const ASIDE_BYTES_MIN: usize = 256 * 1024;
 /// Niceness of the threads that work aside: they have a tenth of what a thread that serves has, where both want to run.
 pub(crate) const ASIDE_NICE: i32 = 10;
 /// How often a plugin call yields, once a millisecond, before it goes on aside.
-pub(crate) const YIELDS_HERE_MAX: u32 = 2;
+pub(crate) const YIELDS_HERE_MAX: u32 = 1;
 /// Bytes of a body after which its reader lets others have the thread.
 pub(crate) const READ_TURN_BYTES: usize = 256 * 1024;
 /// Bytes of a whole (non-streamed) provider answer.
@@ -63,6 +63,12 @@ pub(crate) const LISTEN_BACKLOG: i32 = 1024;
 pub(crate) const LEADERS_MAX: u32 = 4;
 /// A request waits for those for one part in so many of its deadline: the rest is for its own call.
 pub(crate) const FOLLOW_DEADLINE_PART: u64 = 2;
+/// Bytes of the vectors of texts that are kept so that they need not be asked for again; the least used go.
+pub(crate) const VECTORS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes that a kept vector takes beside its numbers, so that small ones are bounded in number too.
+pub(crate) const VECTOR_ENTRY_BYTES: usize = 256;
+/// How long they are kept: a target may change what its model computes.
+pub(crate) const VECTOR_TTL_S: u64 = 24 * 3600;
 /// Characters of an `Idempotency-Key`.
 pub(crate) const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Connections that one worker serves at once.
