@@ -12,6 +12,7 @@ use pointsman_domain::decision::Record;
 
 use crate::blobs;
 use crate::error::StoreError;
+use crate::folder::{FORMAT_FILE, check_version};
 use crate::state::State;
 
 /// A store that is only read.
@@ -33,8 +34,11 @@ impl Look {
     /// Reads the whole journal; changes nothing, and needs no leave of whoever owns the folder.
     ///
     /// # Errors
-    /// Where the folder cannot be read, or a line of the journal does not hold.
+    /// Where the folder cannot be read, is of another format, or a line of the journal does not hold.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let format = folder.join(FORMAT_FILE);
+        let text = std::fs::read_to_string(&format).map_err(StoreError::io("read", &format))?;
+        check_version(&format, &text)?;
         let mut look = Self {
             folder: folder.to_owned(),
             state: State::default(),

@@ -19,6 +19,7 @@ use pointsman_wire::openai::{ChatRequest, ParseLimits};
 use super::Stop;
 use super::capture::Inputs;
 use super::deliberation::{Caller, Deliberation};
+use super::metering;
 use crate::limits;
 use crate::snapshot::PolicyLive;
 
@@ -114,16 +115,16 @@ fn begin(policy: &Arc<PolicyLive>, recorded: &Recorded<'_>) -> anyhow::Result<De
 }
 
 async fn phases(decided: &mut Deliberation, recorded: &Recorded<'_>) -> Result<(), Stop> {
-    decided.classify().await?;
-    decided.guard_request().await?;
-    decided.split().await?;
+    decided.classify(None).await?;
+    decided.guard_request(None).await?;
+    decided.split(None).await?;
     decided.narrow();
     // Without a pool it never came to a route: refused, or answered from the cache.
     let Some(pool) = recorded.inputs.pool() else {
         return Ok(());
     };
-    decided.route(Arc::new(pool)).await?;
-    decided.reserve().await
+    decided.route(Arc::new(pool), None).await?;
+    decided.reserve(None).await
 }
 
 /// What its attempts used, as accountants were told it.
@@ -139,7 +140,7 @@ fn used(closed: Option<&Closed>) -> Vec<Usage> {
         }
         .to_owned(),
         meters: attempt.meters.clone(),
-        attributes: Vec::new(),
+        attributes: metering::told(attempt.service_tier.as_deref()),
     };
     let metered = attempts.iter().filter(|attempt| !attempt.meters.is_empty());
     metered.map(usage).collect()

@@ -359,6 +359,23 @@ fn another_floor_than_the_one_it_was_written_for_is_said() {
 }
 
 #[test]
+fn a_floor_that_lets_less_be_captured_is_said() {
+    let floor = "format = 1\nname = \"platform\"\nkind = \"floor\"\n[audit]\ncapture = \"hash\"\n";
+    let text = format!("{SOUND}\n[audit]\ncapture = \"full\"\n");
+    let found = findings(&text, Some(floor));
+    let [only] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(!only.is_error());
+    let told = only.to_string();
+    assert!(
+        told.contains("audit.capture: the floor `platform` lets no more than `hash`"),
+        "{told}"
+    );
+    assert_eq!(findings(&text, None), []);
+}
+
+#[test]
 fn an_empty_policy_offers_nothing() {
     let found: Vec<_> = findings("format = 1\nname = \"a b\"\n", None)
         .iter()

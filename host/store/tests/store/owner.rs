@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pointsman_store::{Store, StoreConfig, StoreError};
+use pointsman_store::{Look, Store, StoreConfig, StoreError};
 
 use crate::changes::{call, commit, open, tenant};
 
@@ -18,6 +18,28 @@ fn a_second_owner_is_refused_and_told_what_to_do() {
     assert!(text.contains(&std::process::id().to_string()), "{text}");
     assert!(text.contains("stop that one"), "{text}");
     commit(&first, &call(1, tenant("a")));
+}
+
+#[test]
+fn beside_its_owner_a_folder_is_read_and_not_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, _) = open(folder.path());
+    let digest = store.put_blob(b"bytes").expect("kept");
+    commit(&store, &call(1, tenant("a")));
+    let look = Look::open(folder.path()).expect("read");
+    assert_eq!(look.state(), &store.state());
+    assert_eq!(&look.blob(&digest).expect("a blob")[..], b"bytes");
+    // What comes later is seen by who looks again.
+    commit(&store, &call(2, tenant("b")));
+    assert_eq!(look.state().sequence, 1);
+    let again = Look::open(folder.path()).expect("read");
+    assert_eq!(again.state(), &store.state());
+    fs::write(folder.path().join("format"), "99\n").expect("written");
+    let refused = Look::open(folder.path());
+    assert!(
+        matches!(refused, Err(StoreError::Format { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
