@@ -85,7 +85,7 @@ pub(crate) fn run(place: &Place, json: bool) -> anyhow::Result<ExitCode> {
             report.ok("config", name);
             node::state(&mut report, settings);
             node::secrets(&mut report, settings);
-            node::credentials(&mut report, settings);
+            node::named_secrets(&mut report, settings);
             node::plugins(&mut report, settings);
             certificate::all(&mut report, settings);
             let runs = server::server(&mut report, place, settings);

@@ -1,9 +1,13 @@
-//! `pointsman plugin new|build|test|inspect|push|list`: from nothing to a component that the gateway runs.
+//! `pointsman plugin new|build|test|inspect|bench|push|list`: from nothing to a component that the gateway runs.
 
+mod bench;
 mod cases;
+mod inspect;
+mod measure;
 mod new;
 mod recorded;
 mod steps;
+mod subject;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use pointsman_plugin::{Instances, Plugin, Runtime, RuntimeConfig};
+use pointsman_plugin::{Plugin, Runtime, RuntimeConfig};
 use serde_json::Value as Json;
 
 use self::new::Language;
@@ -56,16 +60,16 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         recorded: recorded::Arguments,
     },
-    /// What a component says of itself: roles, imports, schema, size
+    /// What a component says of itself, and what its cases take: fuel, time, memory, host calls
     #[command(
-        after_help = "Example:\n  pointsman plugin inspect target/plugins/guard-pii.wasm --json"
+        after_help = "Examples:\n  pointsman plugin inspect target/plugins/guard-pii.wasm --json\n  pointsman plugin inspect plugins/guard-pii\n  pointsman plugin inspect guard.wasm --cases cases.jsonl"
     )]
-    Inspect {
-        file: PathBuf,
-        /// Print JSON, a line each
-        #[arg(long)]
-        json: bool,
-    },
+    Inspect(inspect::Arguments),
+    /// Measure a plugin's cases on its component: calls a second, times fresh and pooled, fuel
+    #[command(
+        after_help = "Examples:\n  pointsman plugin bench\n  pointsman plugin bench plugins/guard-pii --instances fresh --seconds 20\n  pointsman plugin bench target/plugins/split-ab.wasm --cases plugins/split-ab/cases.jsonl --threads 8 --json\n\nTimes are of a call with its instance, in microseconds; of a response guard, of the whole answer of a case, and a push by itself.\nFuel is the same on every machine; times are this one's."
+    )]
+    Bench(bench::Arguments),
     /// Push components to the server; the same bytes are the same plugin
     #[command(
         after_help = "Examples:\n  pointsman plugin push target/plugins/my-router.wasm\n  pointsman plugin push guard-pii route-cheapest --json"
@@ -99,7 +103,8 @@ pub(crate) fn run(place: &Place, command: PluginCommand) -> anyhow::Result<ExitC
             Ok(recorded::test(place, &folder, &recorded))
         }
         PluginCommand::Test { folder, .. } => test::test(&folder),
-        PluginCommand::Inspect { file, json } => inspect(&file, json),
+        PluginCommand::Inspect(arguments) => inspect::inspect(&arguments),
+        PluginCommand::Bench(arguments) => bench::bench(&arguments),
         PluginCommand::Push { components, json } => components::push(place, &components, json),
         PluginCommand::List { json } => components::list(place, json),
     }
@@ -181,46 +186,10 @@ fn summary(plugin: &Plugin, path: &Path) -> anyhow::Result<String> {
     ))
 }
 
-fn inspect(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let plugin = load(&runtime(None)?, file)?;
-    let info = plugin.info();
-    if json {
-        say(serde_json::json!({
-            "name": info.name, "version": info.version, "roles": info.roles, "imports": info.imports,
-            "config_schema": info.config_schema, "digest": plugin.digest(), "bytes": std::fs::metadata(file)?.len(),
-            "instances": instances(info.defaults.instances), "memory_mib": info.defaults.limits.memory_mib,
-            "fuel": info.defaults.limits.fuel, "epoch_ms": info.defaults.limits.epoch_ms,
-        }));
-        return Ok(ExitCode::SUCCESS);
-    }
-    say(summary(&plugin, file)?);
-    let imports = if info.imports.is_empty() {
-        "none".to_owned()
-    } else {
-        info.imports.join(", ")
-    };
-    say(format!("grants it needs: {imports}"));
-    let defaults = &info.defaults;
-    say(format!(
-        "unless the step says otherwise: {}; {} MiB, {} fuel, {} ms a call",
-        match defaults.instances {
-            Instances::Fresh => "a fresh instance for each decision, and a replay is exact",
-            Instances::Pooled => "instances are pooled, and a replay is not exact",
-        },
-        defaults.limits.memory_mib,
-        defaults.limits.fuel,
-        defaults.limits.epoch_ms
-    ));
-    say(format!(
-        "config schema:\n{}",
-        serde_json::to_string_pretty(&info.config_schema)?
-    ));
-    Ok(ExitCode::SUCCESS)
-}
-
-const fn instances(instances: Instances) -> &'static str {
-    match instances {
-        Instances::Fresh => "fresh",
-        Instances::Pooled => "pooled",
-    }
+/// An executor for calls, one thread as a worker of the gateway has.
+fn local() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")
 }

@@ -96,7 +96,7 @@ async fn one_plugin_in_four_languages_passes_the_same_cases_and_is_obeyed() -> a
             json!(["fresh", 32])
         };
         assert_eq!(
-            json!([inspected["instances"], inspected["memory_mib"]]),
+            json!([inspected["instances"], inspected["memory-mib"]]),
             expected,
             "{language}: {inspected}"
         );

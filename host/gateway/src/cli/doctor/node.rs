@@ -173,26 +173,36 @@ fn secret_file(report: &mut Report, name: &'static str, path: &Path) {
     }
 }
 
-/// Whether the values are there; never what they are.
-pub(super) fn credentials(report: &mut Report, settings: &Settings) {
+/// Whether the values of what targets are called with and of what plugins sign with are there; never what they are.
+pub(super) fn named_secrets(report: &mut Report, settings: &Settings) {
     for credential in &settings.config.credentials {
         let key = format!("credential `{}`", credential.name);
-        match &credential.value {
-            SecretRef::Env(variable) => environment(report, "credential", &key, variable),
-            SecretRef::File(path) => match std::fs::read(path) {
-                Ok(bytes) if bytes.trim_ascii().is_empty() => report.fail(
-                    "credential",
-                    format!("{key}: {path} is empty"),
-                    "put the provider's API key into it",
-                ),
-                Ok(_) => report.ok("credential", format!("{key}: {path}")),
-                Err(error) => report.fail(
-                    "credential",
-                    format!("{key}: cannot read {path}: {error}"),
-                    "put the provider's API key there, readable by the gateway's user",
-                ),
-            },
+        named(report, "credential", &key, &credential.value);
+    }
+    for secret in &settings.config.secrets {
+        let key = format!("secret `{}`", secret.name);
+        named(report, "secret", &key, &secret.value);
+    }
+}
+
+fn named(report: &mut Report, check: &'static str, key: &str, value: &SecretRef) {
+    let path = match value {
+        SecretRef::Env(variable) => return environment(report, check, key, variable),
+        SecretRef::File(path) => path,
+    };
+    let put = "put the value there, readable by the gateway's user alone: it does not start without";
+    let mode = std::fs::metadata(path).map_or(0, |meta| meta.mode() & 0o777);
+    match std::fs::read(path) {
+        Err(error) => report.fail(check, format!("{key}: cannot read {path}: {error}"), put),
+        Ok(bytes) if bytes.trim_ascii().is_empty() => {
+            report.fail(check, format!("{key}: {path} is empty"), put);
         }
+        Ok(_) if mode & 0o007 != 0 => report.warn(
+            check,
+            format!("{key}: everyone may read or write {path} (mode {mode:o})"),
+            format!("chmod o= {path}"),
+        ),
+        Ok(_) => report.ok(check, format!("{key}: {path} (mode {mode:o})")),
     }
 }
 
@@ -328,5 +338,44 @@ pub(super) fn limits(report: &mut Report) {
         } else {
             report.ok("mappings", format!("vm.max_map_count is {mappings}"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use pointsman_policy::config::SecretRef;
+
+    use super::{Report, named};
+    use crate::cli::doctor::Level;
+
+    #[test]
+    fn a_named_secret_is_looked_at_and_never_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("sign");
+        let file = SecretRef::File(path.display().to_string());
+        let look = |value: &SecretRef| {
+            let mut report = Report::default();
+            named(&mut report, "secret", "secret `sign`", value);
+            let seen = report.0.pop().expect("one check");
+            assert!(seen.detail.contains("secret `sign`"), "{seen:?}");
+            assert!(!format!("{seen:?}").contains("hush"), "{seen:?}");
+            assert_eq!(seen.next.is_none(), seen.level == Level::Ok, "{seen:?}");
+            seen.level
+        };
+        assert_eq!(look(&file), Level::Fail);
+        for (content, mode, level) in [
+            (" \n", 0o600, Level::Fail),
+            ("hush\n", 0o644, Level::Warn),
+            ("hush\n", 0o640, Level::Ok),
+        ] {
+            std::fs::write(&path, content).expect("written");
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("set");
+            assert_eq!(look(&file), level, "{content:?}");
+        }
+        let unset = SecretRef::Env("POINTSMAN_TEST_NO_SUCH_SECRET".to_owned());
+        assert_eq!(look(&unset), Level::Fail);
     }
 }

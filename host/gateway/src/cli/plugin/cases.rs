@@ -12,7 +12,7 @@ use pointsman_domain::plan::{CandidatePool, Plan};
 use pointsman_domain::request::{Checked, Edit, RequestView, Verdict};
 use pointsman_domain::usage::{Amount, CostLine, Usage};
 use pointsman_domain::{Attribute, Label, Role, Value};
-use pointsman_plugin::{Call, PluginError, Ran, Step, StepFailure};
+use pointsman_plugin::{Call, CallStats, PluginError, Ran, Step, StepFailure};
 use serde_json::{Map, Value as Json, json};
 
 /// Reads the file.
@@ -91,6 +91,26 @@ impl<'a> Rehearsal<'a> {
         }
         Ok(())
     }
+
+    /// What one call of a step takes; of a response guard, the whole answer as given, with the nanoseconds of each push.
+    /// None where the case has nothing for the step.
+    pub(super) async fn once(
+        &self,
+        step: &Step,
+        pushes_ns: &mut Vec<u64>,
+    ) -> anyhow::Result<Option<CallStats>> {
+        let call = &self.call;
+        match step.role() {
+            Role::Classifier => took(step.classify(call).await),
+            Role::RequestGuard => took(step.check_request(call).await),
+            Role::Splitter => took(step.split(call, self.case.inputs.bucket).await),
+            Role::Router => took(step.route(call, Arc::clone(&self.pool)).await),
+            Role::Accountant => took(step.account(call, &self.usages).await),
+            Role::ResponseGuard => {
+                answer::once(step, call, &self.case.answer.deltas, pushes_ns).await
+            }
+        }
+    }
 }
 
 /// A result, or an error on purpose, which is an outcome too. A fault is neither: the plugin is broken.
@@ -107,6 +127,13 @@ fn told<T>(ran: Ran<T>, outcome: &mut Outcome) -> anyhow::Result<Option<T>> {
         }
         Err(StepFailure::Fault(fault)) => bail!("it faults: {fault}"),
     }
+}
+
+/// What a call took, whether or not it returned an error on purpose.
+fn took<T>(ran: Ran<T>) -> anyhow::Result<Option<CallStats>> {
+    let stats = ran.stats;
+    told(ran, &mut Outcome::default())?;
+    Ok(Some(stats))
 }
 
 fn labels(labels: &[Label]) -> impl Iterator<Item = (String, Json)> {

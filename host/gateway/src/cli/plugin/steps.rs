@@ -1,7 +1,10 @@
 //! Steps of a case's configuration, a role each, with the limits that the plugin has by default.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use pointsman_cases::Case;
 use pointsman_plugin::{Instances, Plugin, PrepareError, Runtime, Secret, Step, StepSpec};
@@ -16,7 +19,7 @@ pub(super) struct Refusal {
 }
 
 /// What the steps of a case depend on: cases of equal keys can share them.
-pub(super) fn key(case: &Case) -> String {
+fn key(case: &Case) -> String {
     let inputs = &case.inputs;
     format!("{} {:?} {:?}", case.config, inputs.data, inputs.secrets)
 }
@@ -70,4 +73,39 @@ pub(super) fn prepare(
         }
     }
     Ok(Ok(steps))
+}
+
+/// Steps by configuration: many cases share one, and making one ready may compile it.
+pub(super) struct Ready<'a> {
+    runtime: &'a Runtime,
+    plugin: &'a Arc<Plugin>,
+    instances: Instances,
+    prepared: BTreeMap<String, Prepared>,
+}
+
+impl<'a> Ready<'a> {
+    pub(super) const fn new(
+        runtime: &'a Runtime,
+        plugin: &'a Arc<Plugin>,
+        instances: Instances,
+    ) -> Self {
+        Self {
+            runtime,
+            plugin,
+            instances,
+            prepared: BTreeMap::new(),
+        }
+    }
+
+    /// The steps of a case, made ready the first time.
+    pub(super) fn steps(&mut self, case: &Case) -> anyhow::Result<&Prepared> {
+        match self.prepared.entry(key(case)) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let steps = prepare(self.runtime, self.plugin, case, self.instances)
+                    .with_context(|| format!("case `{}`", case.name))?;
+                Ok(entry.insert(steps))
+            }
+        }
+    }
 }

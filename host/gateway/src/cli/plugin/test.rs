@@ -1,7 +1,6 @@
 //! `pointsman plugin test`: a Rust plugin's own tests natively, then the cases of any plugin on its component, with the
 //! limits and instances that it has by default.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -10,8 +9,8 @@ use pointsman_cases::Outcome;
 use pointsman_sdk_build::Language;
 
 use super::cases::{self, Rehearsal};
-use super::steps::{self, Prepared};
-use super::{NO_CARGO, build, build_folder, load, runtime, summary};
+use super::steps::Ready;
+use super::{NO_CARGO, build, build_folder, load, local, runtime, summary};
 use crate::cli::say;
 
 pub(super) fn test(folder: &Path) -> anyhow::Result<ExitCode> {
@@ -24,22 +23,12 @@ pub(super) fn test(folder: &Path) -> anyhow::Result<ExitCode> {
     let plugin = load(&runtime, &path)?;
     let file = folder.join("cases.jsonl");
     let cases = cases::read(&file)?;
-    let local = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime")?;
-    // Many cases share a configuration, and making one ready may compile it.
-    let mut prepared: BTreeMap<String, Prepared> = BTreeMap::new();
+    let local = local()?;
+    let mut ready = Ready::new(&runtime, &plugin, plugin.info().defaults.instances);
     let mut failed = 0;
     for case in &cases {
         let named = || format!("case `{}`", case.name);
-        let key = steps::key(case);
-        if !prepared.contains_key(&key) {
-            let instances = plugin.info().defaults.instances;
-            let steps = steps::prepare(&runtime, &plugin, case, instances).with_context(named)?;
-            prepared.insert(key.clone(), steps);
-        }
-        let outcome = match &prepared[&key] {
+        let outcome = match ready.steps(case)? {
             Ok(steps) => local
                 .block_on(Rehearsal::new(case).with_context(named)?.run(steps))
                 .with_context(named)?,

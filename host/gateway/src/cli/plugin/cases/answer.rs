@@ -1,12 +1,15 @@
 //! A case's answer through a response guard.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Error, Result};
 use pointsman_cases::{Flow, Guarded, Outcome, ways};
 use pointsman_domain::Attribute;
 use pointsman_domain::guard::{Action, Channel, Delta};
-use pointsman_plugin::{Call, Step};
+use pointsman_plugin::{Call, CallStats, Step};
 
 use super::{labels, told};
+use crate::cli::plugin::measure::nanoseconds;
 
 const CHANNEL: u32 = 0;
 
@@ -26,17 +29,40 @@ pub(super) async fn guard(
     if deltas.is_empty() {
         return Ok(());
     }
-    let Some(first) = answer(step, call, &pieces(deltas), outcome).await? else {
+    let mut pushes_ns = Vec::new();
+    let Some((first, _)) = answer(step, call, &pieces(deltas), &mut pushes_ns, outcome).await?
+    else {
         return Ok(());
     };
     for way in ways(&deltas.concat()) {
-        let again = answer(step, call, &way, outcome)
+        let (again, _) = answer(step, call, &way, &mut pushes_ns, outcome)
             .await?
             .context("it fails only for some ways of splitting the answer")?;
         first.agree(&again, &way).map_err(Error::msg)?;
     }
     outcome.guarded(first);
     Ok(())
+}
+
+/// What the answer as given takes, and each push of it.
+pub(super) async fn once(
+    step: &Step,
+    call: &Call,
+    deltas: &[String],
+    pushes_ns: &mut Vec<u64>,
+) -> Result<Option<CallStats>> {
+    if deltas.is_empty() {
+        return Ok(None);
+    }
+    let ran = answer(
+        step,
+        call,
+        &pieces(deltas),
+        pushes_ns,
+        &mut Outcome::default(),
+    )
+    .await?;
+    Ok(ran.map(|(_, stats)| stats))
 }
 
 fn pieces(deltas: &[String]) -> Vec<&str> {
@@ -47,8 +73,9 @@ async fn answer(
     step: &Step,
     call: &Call,
     deltas: &[&str],
+    pushes_ns: &mut Vec<u64>,
     outcome: &mut Outcome,
-) -> Result<Option<Guarded>> {
+) -> Result<Option<(Guarded, CallStats)>> {
     let Some(mut guard) = told(step.guard(call).await, outcome)? else {
         return Ok(None);
     };
@@ -68,7 +95,10 @@ async fn answer(
             channel: CHANNEL,
             text: (*delta).to_owned(),
         };
-        answer.apply(guard.push(&[delta]).await?)?;
+        let started = Instant::now();
+        let actions = guard.push(&[delta]).await?;
+        pushes_ns.push(nanoseconds(started));
+        answer.apply(actions)?;
         if !answer.is_cut() {
             answer.flow.within(hold_back).map_err(Error::msg)?;
         }
@@ -90,7 +120,7 @@ async fn answer(
     }
     let mut guarded = answer.guarded;
     answer.flow.released().clone_into(&mut guarded.released);
-    Ok(Some(guarded))
+    Ok(Some((guarded, guard.stats())))
 }
 
 impl Answer {
