@@ -78,12 +78,13 @@ pub(crate) fn plugins() -> anyhow::Result<()> {
     components("plugins", &state("plugins"), &crates)
 }
 
-/// Builds the misbehaving component into `target/guests`.
+/// Builds the misbehaving component, and the one that tells what the host answers, into `target/guests`.
 pub(crate) fn guests() -> anyhow::Result<()> {
+    let guests = root().join("tests/guests");
     components(
-        "misbehaving guests",
+        "tests' guests",
         &target().join("guests"),
-        &[root().join("tests/guests")],
+        &[guests.clone(), guests.join("imports")],
     )
 }
 

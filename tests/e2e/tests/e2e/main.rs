@@ -38,3 +38,4 @@ mod tls;
 mod traces;
 mod transport;
 mod upgrade;
+mod worlds;
