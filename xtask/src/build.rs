@@ -84,7 +84,7 @@ pub(crate) fn guests() -> anyhow::Result<()> {
     components(
         "tests' guests",
         &target().join("guests"),
-        &[guests.clone(), guests.join("imports")],
+        &[guests.clone(), guests.join("imports"), guests.join("near")],
     )
 }
 

@@ -44,6 +44,7 @@ fn decision(id: &str) -> Decision {
         target: Some("local".to_owned()),
         attempts: Vec::new(),
         steps: Vec::new(),
+        embeddings: Vec::new(),
         cost: Vec::new(),
         cost_pico_usd: Picos(7),
         unpriced: false,

@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::id::{Digest, RequestId};
 use crate::money::Picos;
 use crate::plan::Plan;
-use crate::usage::{CostLine, Meter};
+use crate::usage::{Amount, CostLine, Meter};
 use crate::value::Label;
 
 /// One line of the decision log.
@@ -202,13 +202,16 @@ pub struct Closed {
     pub attempts: Vec<AttemptRecord>,
     /// Response guards and accountants.
     pub steps: Vec<StepRecord>,
+    /// Vectors that steps were given, in the order in which they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<EmbeddingRecord>,
     /// The attempts' cost lines.
     pub cost: Vec<CostLine>,
-    /// Sum of the priced lines.
+    /// Sum of the priced lines and embeddings.
     pub cost_pico_usd: Picos,
-    /// Whether any line is unpriced, so that the sum is not the whole.
+    /// Whether any line or embedding is unpriced, so that the sum is not the whole.
     pub unpriced: bool,
-    /// Whether any line is estimated.
+    /// Whether any line or embedding is estimated.
     pub estimated: bool,
     /// Microseconds from the first byte in to the first content byte out.
     pub ttft_us: Option<u64>,
@@ -314,4 +317,38 @@ pub struct AttemptRecord {
     /// The service tier that the provider says it served in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+}
+
+/// Vectors that one step needed and no earlier step of the request had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub struct EmbeddingRecord {
+    /// The step's id.
+    pub step: String,
+    /// The target that computes them.
+    pub target: String,
+    /// The model asked of the target.
+    pub model: String,
+    /// Texts.
+    pub texts: u32,
+    /// Those of them whose vectors an earlier request had paid for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u32,
+    /// Tokens of the others.
+    pub tokens: u64,
+    /// Whether they were reckoned by us, not told by the provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
+    /// What they cost; none where the target was not asked, or did nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+    /// Microseconds that the step waited for them.
+    pub us: u64,
+    /// Why there are none: `budget`, `connect`, `timeout`, `status`, `answer`, `cancelled`, …; none where there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// For people; never content.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }

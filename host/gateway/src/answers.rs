@@ -1,4 +1,5 @@
-//! Answers that are told again: to equal requests (the cache), and to a retry under its `Idempotency-Key`.
+//! Answers that are told again: to equal requests (the cache), to a retry under its `Idempotency-Key`, and vectors of
+//! texts that were asked for before.
 //!
 //! Promises: bounded in bytes, node-wide; read by all workers; no lock is held while anybody waits for a client or a
 //! provider; whoever is waited for is a guard, whose drop wakes those who wait. Refuses to know: policies, sockets,
@@ -8,20 +9,25 @@ mod cache;
 mod kept;
 mod key;
 mod replays;
+mod vectors;
 
 use std::sync::Arc;
 
 use pointsman_policy::config::StaticConfig;
 
+use crate::limits;
+
 pub(crate) use cache::{Cache, Found, Lead};
 pub(crate) use kept::{Kept, Tape};
 pub(crate) use key::{KeyWriter, tight};
 pub(crate) use replays::{Claim, Claimed, Conflict, Replays, ReplaysConfig, Whose};
+pub(crate) use vectors::{TextOf, Vectors};
 
 /// What one node keeps.
 pub(crate) struct Answers {
     pub(crate) cache: Arc<Cache>,
     pub(crate) replays: Arc<Replays>,
+    pub(crate) vectors: Vectors,
 }
 
 impl Answers {
@@ -35,6 +41,7 @@ impl Answers {
                 entry_bytes_max: replays.entry_bytes_max,
                 keys_max: replays.keys_max,
             })),
+            vectors: Vectors::new(limits::VECTORS_BYTES_MAX),
         }
     }
 }

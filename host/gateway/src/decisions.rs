@@ -315,6 +315,7 @@ pub(crate) fn abandoned(opened: &Opened, at_ms: u64) -> Closed {
         target: None,
         attempts: Vec::new(),
         steps: Vec::new(),
+        embeddings: Vec::new(),
         cost: Vec::new(),
         cost_pico_usd: opened.reserved_pico_usd.unwrap_or(Picos(0)),
         unpriced: opened.reserved_pico_usd.is_none(),

@@ -1,6 +1,6 @@
 //! The life of a request, a line a phase. The names are those of the WIT, the metrics and the decision records.
 //!
-//! Promises: one snapshot from the first phase to the last byte; an `opened` record before the first upstream byte and
+//! Promises: one snapshot from the first phase to the last byte; an `opened` record before an attempt's first byte and
 //! a `closed` one before the last client byte; failover only before the first released content byte.
 
 mod account;
@@ -11,6 +11,7 @@ mod cache;
 mod capture;
 mod decide;
 mod deliberation;
+mod embedding;
 mod exchange;
 mod execute;
 mod guards;
@@ -170,12 +171,12 @@ async fn phases(exchange: &mut Exchange, parts: &Parts, body: Incoming) -> Resul
     }
     exchange.at(Phase::Select).select(parts).await?;
     exchange.capture();
-    let decided = exchange.at(Phase::Classify).decided();
-    decided.classify().await?;
-    let decided = exchange.at(Phase::GuardRequest).decided();
-    decided.guard_request().await?;
-    let decided = exchange.at(Phase::Split).decided();
-    decided.split().await?;
+    let (decided, asking) = exchange.at(Phase::Classify).deciding();
+    decided.classify(asking).await?;
+    let (decided, asking) = exchange.at(Phase::GuardRequest).deciding();
+    decided.guard_request(asking).await?;
+    let (decided, asking) = exchange.at(Phase::Split).deciding();
+    decided.split(asking).await?;
     if let Some(told) = exchange.at(Phase::Cache).cache(&parts.headers).await? {
         return Ok(told);
     }

@@ -197,6 +197,25 @@ pub(crate) struct LiveStep {
     pub(crate) required: bool,
     pub(crate) when: Option<When>,
     pub(crate) step: Arc<Step>,
+    /// Its files that may be embedded; none where its plugin asks for no vectors.
+    pub(crate) embeds: Option<Vec<FileText>>,
+}
+
+/// A data file that is text.
+pub(crate) struct FileText {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) digest: Digest,
+}
+
+/// Where a policy's vectors come from.
+#[derive(Clone)]
+pub(crate) struct EmbeddingLive {
+    /// Index into its targets.
+    pub(crate) target: usize,
+    pub(crate) timeout_ms: u64,
+    pub(crate) text_bytes_max: u32,
+    pub(crate) dimensions_max: usize,
 }
 
 /// One target, with what is known of its health by all workers.
@@ -231,6 +250,7 @@ pub(crate) struct PolicyLive {
     /// In the order of `/v1/models`.
     pub(crate) model_names: Vec<String>,
     pub(crate) targets: Vec<TargetLive>,
+    pub(crate) embedding: Option<EmbeddingLive>,
     /// The first is what a splitter's fallback means.
     pub(crate) variants: Vec<String>,
     pub(crate) default_plan: Vec<String>,

@@ -11,6 +11,12 @@ use crate::fault::StepFailure;
 /// Rates by target name: what the `prices` import answers from.
 pub type PriceBook = HashMap<String, Vec<Rate>>;
 
+/// The vector of a text.
+pub type Vector = Arc<[f32]>;
+
+/// The name by which plugins ask for the vector of the recent text; other names are those of data files.
+pub const RECENT: &str = "recent";
+
 /// What the `counters` import counts, for each tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
@@ -77,6 +83,8 @@ pub struct Call {
     pub prices: Option<Arc<PriceBook>>,
     /// Whose request it is; none in rehearsals, where nothing has been counted yet.
     pub tenant: Option<Arc<dyn Tenant>>,
+    /// What the `embedding` import answers, by name: [`RECENT`] and the step's files. What is not here is `none`.
+    pub vectors: Arc<Vec<(String, Vector)>>,
 }
 
 /// What a call took.

@@ -71,21 +71,6 @@ impl Import {
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|import| import.as_str() == name)
     }
-
-    /// Whether this gateway can answer it. What it cannot is refused at activation, never answered with nothing.
-    #[must_use]
-    pub const fn offered(self) -> bool {
-        match self {
-            Self::Log
-            | Self::Clock
-            | Self::Random
-            | Self::Data
-            | Self::Counters
-            | Self::Secrets
-            | Self::Prices => true,
-            Self::Embedding => false,
-        }
-    }
 }
 
 /// The names of all imports, for messages.

@@ -32,7 +32,7 @@ mod ticker;
 mod trips;
 mod wit;
 
-pub use call::{Call, CallStats, Counted, PriceBook, Ran, Tenant};
+pub use call::{Call, CallStats, Counted, PriceBook, RECENT, Ran, Tenant, Vector};
 pub use compile_cache::CacheError;
 pub use contract::{Import, WIT_VERSION};
 pub use fault::{PluginError, StepFailure};

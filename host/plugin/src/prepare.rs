@@ -113,12 +113,6 @@ pub enum PrepareError {
         /// The grant.
         name: String,
     },
-    /// A grant names what this gateway cannot do yet.
-    #[error("`{name}` is not offered yet; use a plugin that does without")]
-    NotOffered {
-        /// The interface.
-        name: &'static str,
-    },
     /// The plugin needs more than is granted.
     #[error("{plugin} calls {}; add to the step: grants = [{}]", names.join(", "), quoted(names))]
     Ungranted {
@@ -241,11 +235,6 @@ fn grants(plugin: &Plugin, granted: &[String]) -> Result<Imports, PrepareError> 
     for name in granted {
         let import = Import::by_name(name)
             .ok_or_else(|| PrepareError::UnknownGrant { name: name.clone() })?;
-        if !import.offered() {
-            return Err(PrepareError::NotOffered {
-                name: import.as_str(),
-            });
-        }
         grants = grants.with(import);
     }
     let declared: Vec<Import> = plugin
@@ -254,11 +243,6 @@ fn grants(plugin: &Plugin, granted: &[String]) -> Result<Imports, PrepareError> 
         .iter()
         .filter_map(|name| Import::by_name(name))
         .collect();
-    if let Some(missing) = declared.iter().find(|import| !import.offered()) {
-        return Err(PrepareError::NotOffered {
-            name: missing.as_str(),
-        });
-    }
     let missing: Vec<&'static str> = declared
         .iter()
         .filter(|import| !grants.has(**import))
@@ -415,7 +399,7 @@ fn configured_anew(
     config: Arc<str>,
     data: Arc<DataFiles>,
 ) -> Result<Template, PrepareError> {
-    let meta = match snapshot::indices(&plugin.pre) {
+    let meta = match snapshot::indices(plugin.contract, &plugin.pre) {
         Ok(meta) => meta,
         Err(SnapshotError::Unsupported(reason) | SnapshotError::Refused(reason)) => {
             return Err(PrepareError::NoSnapshot { reason });

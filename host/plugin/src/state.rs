@@ -11,7 +11,7 @@ use pointsman_domain::{FaultKind, RequestView};
 use sha2::{Digest as _, Sha256};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use crate::call::{Call, PriceBook, Tenant};
+use crate::call::{Call, PriceBook, Tenant, Vector};
 use crate::contract::{Import, Imports};
 use crate::fault::Cause;
 use crate::limits::{self, StepLimits};
@@ -158,6 +158,7 @@ pub(crate) struct State {
     pub(crate) pool: Arc<CandidatePool>,
     pub(crate) prices: Option<Arc<PriceBook>>,
     pub(crate) tenant: Option<Arc<dyn Tenant>>,
+    vectors: Arc<Vec<(String, Vector)>>,
     pub(crate) now_ms: u64,
     pub(crate) recorder: Recorder,
     pub(crate) memory: MemoryLimit,
@@ -188,6 +189,7 @@ impl State {
             pool: Arc::default(),
             prices: None,
             tenant: None,
+            vectors: Arc::default(),
             now_ms: 0,
             recorder: Recorder::new(),
             memory: MemoryLimit::new((allowance.limits.memory_mib as usize) << 20),
@@ -212,6 +214,7 @@ impl State {
         self.pool = pool.unwrap_or_default();
         self.prices.clone_from(&call.prices);
         self.tenant.clone_from(&call.tenant);
+        self.vectors = Arc::clone(&call.vectors);
         self.now_ms = call.now_ms;
         self.request_id.clone_from(&call.request_id.0);
         self.random.seed = None;
@@ -228,6 +231,7 @@ impl State {
         self.pool = Arc::default();
         self.prices = None;
         self.tenant = None;
+        self.vectors = Arc::default();
         self.request_id.clear();
     }
 
@@ -260,6 +264,14 @@ impl State {
             return Err(Cause::new(FaultKind::Import, detail));
         }
         self.enter(name)
+    }
+
+    /// What the call brought of this name.
+    pub(crate) fn vector(&self, name: &str) -> Option<&Vector> {
+        let mut vectors = self.vectors.iter();
+        vectors
+            .find(|(known, _)| known == name)
+            .map(|(_, vector)| vector)
     }
 
     /// The next number of this request and step (SplitMix64, seeded by sha256 over both ids).

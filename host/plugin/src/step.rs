@@ -11,6 +11,7 @@ use pointsman_domain::{Digest, Label, Role};
 use wasmtime::component::{Resource, ResourceAny};
 
 use crate::call::{Call, CallStats, Ran, Tenant};
+use crate::contract::Import;
 use crate::fault::{Cause, Failure, StepFailure};
 use crate::guard::ResponseGuard;
 use crate::instance::{self, Live, RoleExports, RoleIndices};
@@ -105,6 +106,12 @@ impl Step {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.plugin.digest
+    }
+
+    /// Whether its plugin calls this interface, and may.
+    #[must_use]
+    pub const fn calls(&self, import: Import) -> bool {
+        self.allowance.imports.has(import)
     }
 
     /// What a response guard covers; none for other roles.

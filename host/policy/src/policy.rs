@@ -58,6 +58,9 @@ pub struct Policy {
     /// Answers kept for equal requests.
     #[serde(default)]
     pub cache: Cache,
+    /// Where vectors of text come from, for steps that are granted `embedding`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Embedding>,
     /// Whose limits hold for its requests; absent: the key's and the tenant's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -379,6 +382,46 @@ choice! {
         Exact = "exact",
     }
     later ["semantic"]
+}
+
+/// Where vectors of text come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Embedding {
+    /// The target that is asked, at its `/embeddings`. No model may have it: it answers no chats.
+    pub target: String,
+    /// Milliseconds that a step waits for its vectors.
+    #[serde(
+        default = "Embedding::timeout_ms",
+        deserialize_with = "number::<1, 60_000, _, _>"
+    )]
+    pub timeout_ms: u64,
+    /// Bytes of the newest text of the messages; of a data file more is not embedded at all.
+    #[serde(
+        default = "Embedding::text_bytes_max",
+        deserialize_with = "number::<1, 65_536, _, _>"
+    )]
+    pub text_bytes_max: u32,
+    /// Numbers of a vector; a longer one is a failure.
+    #[serde(
+        default = "Embedding::dimensions_max",
+        deserialize_with = "number::<1, 16_384, _, _>"
+    )]
+    pub dimensions_max: u32,
+}
+
+impl Embedding {
+    const fn timeout_ms() -> u64 {
+        2_000
+    }
+
+    const fn text_bytes_max() -> u32 {
+        8_192
+    }
+
+    const fn dimensions_max() -> u32 {
+        4_096
+    }
 }
 
 choice! {

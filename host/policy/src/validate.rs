@@ -5,6 +5,7 @@
 //! as data can tell. Refuses to know: what plugins do; their own `configure` and the bundle's cases say that.
 
 mod configs;
+mod embedding;
 mod secrets;
 mod steps;
 mod targets;
@@ -33,6 +34,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const MEMORY_MIB_MAX: u32 = 512;
 /// Milliseconds that a step may ask for.
 pub const EPOCH_MS_MAX: u32 = 5_000;
+/// Data files of a step that is granted `embedding`: it needs a vector of each.
+pub const EMBEDDED_FILES_MAX: usize = 32;
 /// Fuel that a step may ask for: some seconds of a tight loop.
 pub const FUEL_MAX: u64 = 10_000_000_000;
 
@@ -79,6 +82,7 @@ pub fn check(policy: &Policy, floor: Option<&Policy>, facts: &Facts) -> Vec<Find
     targets::targets(policy, facts, &mut findings);
     variants(policy, &mut findings);
     steps::steps(policy, facts, &mut findings);
+    embedding::check(policy, &mut findings);
     targets::execute(policy, &mut findings);
     if let Some(lock) = &facts.lock {
         // What a lock breaks is found where the step is resolved; here, what it does not know.
@@ -129,6 +133,7 @@ fn floor_alone(policy: &Policy, findings: &mut Vec<Finding>) {
             policy.execute != crate::policy::Execute::default(),
         ),
         ("cache", policy.cache != crate::policy::Cache::default()),
+        ("embedding", policy.embedding.is_some()),
         ("budget", policy.budget != crate::policy::Budget::default()),
     ];
     for (key, there) in foreign {

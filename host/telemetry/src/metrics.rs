@@ -113,6 +113,7 @@ pub struct Metrics {
     tenant_fuel: Series<1, Counter>,
     tenant_memory: Series<1, Counter>,
     attempts: Series<2, Counter>,
+    embeddings: Series<2, Counter>,
     usage: Series<3, Counter>,
     cost: Series<2, Dollars>,
     unpriced: Series<1, Counter>,
@@ -164,6 +165,7 @@ impl Metrics {
             tenant_fuel: Series::new(["tenant"], Counter::default),
             tenant_memory: Series::new(["tenant"], Counter::default),
             attempts: Series::new(["target", "outcome"], Counter::default),
+            embeddings: Series::new(["target", "outcome"], Counter::default),
             usage: Series::new(["tenant", "target", "unit"], Counter::default),
             cost: Series::new(["tenant", "target"], Dollars::default),
             unpriced: Series::new(["tenant"], Counter::default),
@@ -227,6 +229,12 @@ impl Metrics {
             &self.tenant_memory,
         );
         add(r, "attempts", "Tries at targets", &self.attempts);
+        add(
+            r,
+            "embeddings",
+            "Steps that needed vectors, by how they got them",
+            &self.embeddings,
+        );
         add(r, "usage", "Tokens and other meters", &self.usage);
         add(r, "cost_usd", "Priced cost in US dollars", &self.cost);
         add(

@@ -44,6 +44,7 @@ fn closed() -> Closed {
             ),
         ],
         steps: Vec::new(),
+        embeddings: Vec::new(),
         cost: vec![
             line(0, Amount::Unpriced),
             line(1, Amount::Exact(Picos(2_500_000_000_000))),

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod edit;
+pub mod embeddings;
 pub mod error;
 mod models;
 mod request;

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod chat;
+mod embeddings;
 mod exchange;
 mod ledger;
 mod limits;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::chat::{self, Reply, Write};
+use crate::embeddings;
 use crate::exchange::Request;
 use crate::ledger::Ledger;
 use crate::limits::BODY_BYTES_MAX;
@@ -270,6 +271,7 @@ impl State {
                 Some(refusal) => refusal,
                 None => chat::complete(request, script.unwrap_or(&self.built_in), index),
             },
+            (&Method::POST, "/v1/embeddings") => embeddings::compute(request),
             (method, path) => {
                 let message = format!("unknown endpoint {method} {path}");
                 Reply::error(StatusCode::NOT_FOUND, "unknown_url", None, &message)

@@ -45,6 +45,7 @@ pub(crate) fn closed(id: &str, at_ms: u64) -> Record {
         target: Some("local".to_owned()),
         attempts: Vec::new(),
         steps: Vec::new(),
+        embeddings: Vec::new(),
         cost: Vec::new(),
         cost_pico_usd: Picos(120_000),
         unpriced: false,

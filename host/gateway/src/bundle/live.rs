@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use pointsman_domain::Digest;
-use pointsman_plugin::{Instances, PriceBook, StepLimits, StepSpec};
+use pointsman_plugin::{Import, Instances, PriceBook, StepLimits, StepSpec};
 use pointsman_policy::compose::{EffectiveStep, Owner};
+use pointsman_policy::digest;
 use pointsman_policy::policy::{
-    self, Execute, OnFault, OnUnpriced, Phase, Policy, Scope, Step, Target,
+    self, Embedding, Execute, OnFault, OnUnpriced, Phase, Policy, Scope, Step, Target,
 };
+use pointsman_policy::validate::EMBEDDED_FILES_MAX;
 use pointsman_policy::when::When;
 use pointsman_traffic::attempts::{ExecuteSettings, RetryOn};
 use serde_json::Value as Json;
 
 use super::{Folder, World};
 use crate::meters::{Draws, Scopes};
-use crate::snapshot::{LiveStep, PolicyLive, TargetLive};
+use crate::snapshot::{EmbeddingLive, FileText, LiveStep, PolicyLive, TargetLive};
 
 impl World<'_> {
     /// Makes a checked bundle ready. What only preparing can find, such as a pattern that a plugin refuses, is refused
@@ -35,7 +37,8 @@ impl World<'_> {
                 (Owner::Floor, Some(floor)) => floor,
                 (Owner::Floor | Owner::Tenant, _) => folder,
             };
-            phases[step.step.phase as usize].push(self.step(step, home)?);
+            let embedding = effective.policy.embedding.as_ref();
+            phases[step.step.phase as usize].push(self.step(step, home, embedding)?);
         }
         let policy = &effective.policy;
         let targets: Vec<TargetLive> = policy
@@ -56,6 +59,7 @@ impl World<'_> {
                 .map(|model| model.name.clone())
                 .collect(),
             targets,
+            embedding: embedding(policy),
             variants: policy
                 .variants
                 .iter()
@@ -70,7 +74,12 @@ impl World<'_> {
         })
     }
 
-    fn step(&self, effective: &EffectiveStep, home: &Folder) -> anyhow::Result<LiveStep> {
+    fn step(
+        &self,
+        effective: &EffectiveStep,
+        home: &Folder,
+        embedding: Option<&Embedding>,
+    ) -> anyhow::Result<LiveStep> {
         let step = &effective.step;
         let place = || format!("{}: step `{}`", home.file, step.id);
         let stand_in = self.stand_in.as_ref();
@@ -122,6 +131,9 @@ impl World<'_> {
             on_fault: step.on_fault(),
             required: step.required,
             when,
+            embeds: embedding
+                .filter(|_| prepared.calls(Import::Embedding))
+                .map(|embedding| texts(step, home, embedding)),
             step: prepared,
         })
     }
@@ -194,6 +206,34 @@ fn limits(step: &Step, usual: StepLimits) -> StepLimits {
         trip_ms: written.trip_ms.unwrap_or(usual.trip_ms),
         ..usual
     }
+}
+
+fn embedding(policy: &Policy) -> Option<EmbeddingLive> {
+    let embedding = policy.embedding.as_ref()?;
+    let mut targets = policy.targets.iter();
+    Some(EmbeddingLive {
+        target: targets.position(|target| target.name == embedding.target)?,
+        timeout_ms: embedding.timeout_ms,
+        text_bytes_max: embedding.text_bytes_max,
+        dimensions_max: embedding.dimensions_max as usize,
+    })
+}
+
+/// A step's files whose vectors it may ask for: those that are text, and no longer than is embedded.
+fn texts(step: &Step, home: &Folder, embedding: &Embedding) -> Vec<FileText> {
+    let names = step.data.iter().take(EMBEDDED_FILES_MAX);
+    let text = |name: &String| {
+        let bytes = home.files.get(name)?;
+        let text = std::str::from_utf8(bytes).ok()?;
+        (1..=embedding.text_bytes_max as usize)
+            .contains(&text.len())
+            .then(|| FileText {
+                name: name.clone(),
+                text: text.to_owned(),
+                digest: digest::bytes(bytes),
+            })
+    };
+    names.filter_map(text).collect()
 }
 
 fn models(policy: &Policy) -> BTreeMap<String, Vec<usize>> {

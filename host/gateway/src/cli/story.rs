@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use pointsman_domain::decision::{AttemptRecord, CacheUse, Capture, Closed, Opened, StepRecord};
+use pointsman_domain::decision::{
+    AttemptRecord, CacheUse, Capture, Closed, EmbeddingRecord, Opened, StepRecord,
+};
 use pointsman_domain::usage::{Amount, CostLine};
 use pointsman_domain::{ErrorKind, Picos};
 
@@ -57,6 +59,9 @@ pub(crate) fn tell(opened: &Opened, closed: Option<&Closed>) -> String {
     };
     if told_again(Some(closed)).is_none() {
         executed(&mut out, closed);
+    }
+    for told in &closed.embeddings {
+        line(&mut out, "embedding", &embedding(told));
     }
     for cost in &closed.cost {
         line(&mut out, "", &cost_line(cost));
@@ -324,17 +329,41 @@ fn attempt(out: &mut String, attempt: &AttemptRecord) {
 }
 
 fn cost_line(cost: &CostLine) -> String {
-    let amount = match cost.amount {
+    format!(
+        "attempt {}: {} {} = {}",
+        cost.attempt + 1,
+        cost.quantity,
+        cost.unit,
+        amount(cost.amount)
+    )
+}
+
+fn amount(amount: Amount) -> String {
+    match amount {
         Amount::Exact(picos) => money(picos),
         Amount::Estimated(picos) => format!("{} (estimated)", money(picos)),
         Amount::Unpriced => "unpriced".to_owned(),
-    };
-    format!(
-        "attempt {}: {} {} = {amount}",
-        cost.attempt + 1,
-        cost.quantity,
-        cost.unit
-    )
+    }
+}
+
+/// What a step's vectors were, took and cost.
+fn embedding(told: &EmbeddingRecord) -> String {
+    let mut text = format!(
+        "{}: {} texts, {} of them known, by {} (`{}`) in {}",
+        told.step,
+        told.texts,
+        told.cached,
+        told.target,
+        told.model,
+        time(told.us * 1000)
+    );
+    if let Some(cost) = told.amount {
+        let _infallible = write!(text, ", {} tokens = {}", told.tokens, amount(cost));
+    }
+    if let Some(failure) = &told.failure {
+        let _infallible = write!(text, "; {failure}: {}", told.detail);
+    }
+    text.trim_end_matches([':', ' ']).to_owned()
 }
 
 fn money(picos: Picos) -> String {

@@ -22,6 +22,7 @@ impl Deliberation {
             if !self.applies(step) {
                 continue;
             }
+            self.lend_vectors([step]);
             let call = self.call("account");
             let (on, given) = (Arc::clone(&step.step), Arc::clone(&usages));
             let outcome = self.run(async move { on.account(&call, &given).await });

@@ -37,6 +37,7 @@ impl Deliberation {
         let applying: Vec<usize> = (0..steps.len())
             .filter(|&index| self.applies(&steps[index]))
             .collect();
+        self.lend_vectors(applying.iter().map(|&index| &steps[index]));
         let call = self.call("guard-response");
         let guards = Guards::start(&policy, &applying, &call, self.hand.clone()).await;
         let limits = ReleaseLimits {

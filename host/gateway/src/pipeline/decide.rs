@@ -13,6 +13,7 @@ use pointsman_traffic::attempts;
 
 use super::Stop;
 use super::deliberation::Deliberation;
+use super::embedding::Asking;
 use super::metering;
 use crate::limits;
 use crate::snapshot::LiveStep;
@@ -144,12 +145,13 @@ impl Deliberation {
     }
 
     /// Labels: task, language, complexity, …
-    pub(super) async fn classify(&mut self) -> Result<(), Stop> {
+    pub(super) async fn classify(&mut self, mut asking: Option<Asking<'_>>) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::Classify) {
             if !self.applies(step) {
                 continue;
             }
+            self.embed(asking.as_mut(), step).await?;
             let call = self.call("classify");
             let on = Arc::clone(&step.step);
             let ran = self.run(async move { on.classify(&call).await }).await;
@@ -169,12 +171,16 @@ impl Deliberation {
     }
 
     /// Pass, edit, deny; each guard sees its predecessor's output.
-    pub(super) async fn guard_request(&mut self) -> Result<(), Stop> {
+    pub(super) async fn guard_request(
+        &mut self,
+        mut asking: Option<Asking<'_>>,
+    ) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::GuardRequest) {
             if !self.applies(step) {
                 continue;
             }
+            self.embed(asking.as_mut(), step).await?;
             let call = self.call("guard-request");
             let on = Arc::clone(&step.step);
             let ran = self.run(async move { on.check_request(&call).await });
@@ -222,7 +228,7 @@ impl Deliberation {
     }
 
     /// A/B variant, sticky by conversation.
-    pub(super) async fn split(&mut self) -> Result<(), Stop> {
+    pub(super) async fn split(&mut self, mut asking: Option<Asking<'_>>) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         self.variant = policy.variants.first().cloned();
         for step in policy.steps(Phase::Split) {
@@ -230,6 +236,7 @@ impl Deliberation {
                 continue;
             }
             let bucket = self.bucket(&step.id);
+            self.embed(asking.as_mut(), step).await?;
             let call = self.call("split");
             let on = Arc::clone(&step.step);
             let ran = self.run(async move { on.split(&call, bucket).await });
@@ -255,12 +262,17 @@ impl Deliberation {
     }
 
     /// Routers are asked in order until one returns attempts; at last the default plan.
-    pub(super) async fn route(&mut self, pool: Arc<CandidatePool>) -> Result<(), Stop> {
+    pub(super) async fn route(
+        &mut self,
+        pool: Arc<CandidatePool>,
+        mut asking: Option<Asking<'_>>,
+    ) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
         for step in policy.steps(Phase::Route) {
             if !self.applies(step) {
                 continue;
             }
+            self.embed(asking.as_mut(), step).await?;
             let call = self.call("route");
             let (on, candidates) = (Arc::clone(&step.step), Arc::clone(&pool));
             let ran = self.run(async move { on.route(&call, candidates).await });
@@ -403,8 +415,12 @@ impl Deliberation {
     }
 
     /// Worst-case cost of the plan, asked of the accountants.
-    pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
+    pub(super) async fn reserve(&mut self, mut asking: Option<Asking<'_>>) -> Result<(), Stop> {
         let policy = Arc::clone(&self.policy);
+        // What is read of vectors later is asked for now, before `opened`.
+        for step in policy.response_guards() {
+            self.embed(asking.as_mut(), step).await?;
+        }
         let usages: Arc<[Usage]> = self.planned_usages().into();
         // The caller's numbers: added up they may be more than there is.
         let tokens = |usage: &Usage| {
@@ -416,6 +432,7 @@ impl Deliberation {
             if !self.applies(step) {
                 continue;
             }
+            self.embed(asking.as_mut(), step).await?;
             let call = self.call("reserve");
             let (on, given) = (Arc::clone(&step.step), Arc::clone(&usages));
             let ran = self.run(async move { on.account(&call, &given).await });

@@ -15,6 +15,7 @@ use pointsman_plugin::{Call, Tenant};
 use pointsman_wire::openai::ChatRequest;
 use sha2::Sha256;
 
+use super::embedding::Vectors;
 use crate::aside::{self, Hand};
 use crate::limits;
 use crate::snapshot::PolicyLive;
@@ -87,6 +88,8 @@ pub(super) struct Deliberation {
     pub(super) worst: Worst,
     pub(super) usages: Vec<Usage>,
     pub(super) cost: Vec<CostLine>,
+    /// Of its texts, for the steps that may have them.
+    pub(super) vectors: Vectors,
 }
 
 impl Deliberation {
@@ -116,7 +119,6 @@ impl Deliberation {
         view.set_field("policy", policy.name.as_str());
         view.set_field("version", i64::try_from(policy.version).unwrap_or(i64::MAX));
         view.set_field("time-ms", i64::try_from(at_ms).unwrap_or(i64::MAX));
-        view.set_field("time-ms", i64::try_from(at_ms).unwrap_or(i64::MAX));
         for (name, value) in caller.headers {
             let name = name.as_str();
             if (VIEW_HEADERS.contains(&name) || name.starts_with(VIEW_HEADER_PREFIX))
@@ -143,6 +145,7 @@ impl Deliberation {
             worst: Worst::default(),
             usages: Vec::new(),
             cost: Vec::new(),
+            vectors: Vectors::default(),
         })
     }
 
@@ -155,6 +158,7 @@ impl Deliberation {
             now_ms: self.at_ms,
             prices: Some(Arc::clone(&self.policy.price_book)),
             tenant: self.tenant.clone(),
+            vectors: Arc::clone(&self.vectors.lent),
         }
     }
 

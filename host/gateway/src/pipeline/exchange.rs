@@ -19,8 +19,10 @@ use super::account;
 use super::cache::Keeping;
 use super::capture::Asked;
 use super::deliberation::Deliberation;
+use super::embedding::{self, Embeddings};
 use super::metering::Progress;
 use super::observe::{Observed, tag};
+use super::scopes;
 use super::timeline::{Phase, Timeline};
 use crate::meters::{Admission, Reservation};
 use crate::reply::Reply;
@@ -57,6 +59,8 @@ pub(crate) struct Exchange {
     pub(super) asked: Option<Box<Asked>>,
     /// From `select` on.
     pub(super) decided: Option<Deliberation>,
+    /// Settled by the `closed` record.
+    pub(super) embeddings: Embeddings,
     pub(super) opened: bool,
     pub(super) attempts: Vec<AttemptRecord>,
     /// What the attempt under way is known to have used.
@@ -105,6 +109,7 @@ impl Exchange {
             request_digest: Digest([0; 32]),
             asked: None,
             decided: None,
+            embeddings: Embeddings::default(),
             opened: false,
             attempts: Vec::new(),
             progress: Progress::default(),
@@ -155,12 +160,14 @@ impl Exchange {
         if let Some(asked) = &mut self.asked {
             asked.pool(&pool);
         }
-        self.decided().route(pool).await
+        let (decided, asking) = self.deciding();
+        decided.route(pool, asking).await
     }
 
     /// Worst-case cost; then `opened`, durable before any upstream byte.
     pub(super) async fn reserve(&mut self) -> Result<(), Stop> {
-        self.decided().reserve().await?;
+        let (decided, asking) = self.deciding();
+        decided.reserve(asking).await?;
         self.set_aside()?;
         Ok(self.open_record()?)
     }
@@ -252,6 +259,9 @@ impl Exchange {
             opened.plan.clone_from(&decided.plan);
             opened.reserved_pico_usd = decided.reserved;
         }
+        if let Some(reserved) = self.embeddings.reserved() {
+            *opened.reserved_pico_usd.get_or_insert_default() += reserved;
+        }
         opened.steps = self.recorded_steps(opened.steps);
         self.worker.metrics.opened(&opened);
         let record = Record::Opened(Box::new(opened));
@@ -260,6 +270,7 @@ impl Exchange {
         if let Some(reservation) = &mut self.reservation {
             reservation.bind();
         }
+        self.embeddings.bind();
         if let Record::Opened(opened) = record {
             self.observed.opened(opened);
         }
@@ -286,7 +297,8 @@ impl Exchange {
             status: self.status,
             code: error.map(|error| error.kind.code()),
         });
-        let used = self.used_tokens();
+        let embedded = embedding::tokens(&self.embeddings.records);
+        let used = self.used_tokens().saturating_add(embedded);
         if let Some(known) = &self.principal {
             known.tenant_meter.ended(outcome, used, epoch_ms());
         }
@@ -303,13 +315,11 @@ impl Exchange {
         let closed = self.closed(outcome, error);
         let charged = closed.charged_pico_usd;
         self.worker.metrics.closed(&closed);
+        let asides = self.set_asides(&closed.embeddings);
         let record = Record::Closed(Box::new(closed));
-        let reservation = self.reservation.take();
         let is_written = match self.worker.append(&record) {
             Ok(()) => {
-                if let Some(reservation) = reservation {
-                    reservation.settle(charged, used);
-                }
+                scopes::settle(asides, charged);
                 true
             }
             // Dropped unsettled, the reservation is charged whole, as the next start will find it.
@@ -333,6 +343,10 @@ impl Exchange {
             ),
             None => (Vec::new(), Vec::new()),
         };
+        let embeddings = std::mem::take(&mut self.embeddings.records);
+        let embedded = embedding::sum(&embeddings);
+        let mut amounts: Vec<Amount> = cost.iter().map(|line| line.amount).collect();
+        amounts.extend(embeddings.iter().filter_map(|record| record.amount));
         let of_principal = |part: fn(&Principal) -> &Arc<str>| {
             let known = self.principal.as_ref();
             known.map_or_else(String::new, |known| part(known).to_string())
@@ -354,12 +368,13 @@ impl Exchange {
             target: self.answered_by.clone(),
             attempts: std::mem::take(&mut self.attempts),
             steps: self.recorded_steps(steps),
-            cost_pico_usd: account::sum(&cost),
-            unpriced: cost.iter().any(|line| line.amount == Amount::Unpriced),
-            estimated: cost
+            embeddings,
+            cost_pico_usd: account::sum(&cost) + embedded,
+            unpriced: amounts.contains(&Amount::Unpriced),
+            estimated: amounts
                 .iter()
-                .any(|line| matches!(line.amount, Amount::Estimated(_))),
-            charged_pico_usd: self.charge(&cost),
+                .any(|amount| matches!(amount, Amount::Estimated(_))),
+            charged_pico_usd: self.charge(&cost) + embedded,
             cost,
             ttft_us: self.ttft_us,
             total_us: self.elapsed_us(),

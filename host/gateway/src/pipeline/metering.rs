@@ -14,7 +14,7 @@ use super::deliberation::Deliberation;
 const MALFORMED: &str = "malformed chunk";
 
 /// Bytes of text that an estimate takes for a token.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(super) const BYTES_PER_TOKEN: u64 = 4;
 
 /// What is known of an attempt's answer so far.
 #[derive(Debug, Default)]

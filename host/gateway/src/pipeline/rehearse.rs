@@ -107,14 +107,14 @@ async fn phases(
     case: &Case,
     outcome: &mut Outcome,
 ) -> Result<(), Stop> {
-    decided.classify().await?;
-    decided.guard_request().await?;
-    decided.split().await?;
+    decided.classify(None).await?;
+    decided.guard_request(None).await?;
+    decided.split(None).await?;
     decided.narrow();
     let mut pool = decided.pool(0);
     overlay(&mut pool, &case.inputs.pool);
-    decided.route(Arc::new(pool)).await?;
-    decided.reserve().await?;
+    decided.route(Arc::new(pool), None).await?;
+    decided.reserve(None).await?;
     if let Some(answer) = &case.answer {
         respond(decided, answer, outcome).await;
     }

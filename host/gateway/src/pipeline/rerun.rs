@@ -115,16 +115,16 @@ fn begin(policy: &Arc<PolicyLive>, recorded: &Recorded<'_>) -> anyhow::Result<De
 }
 
 async fn phases(decided: &mut Deliberation, recorded: &Recorded<'_>) -> Result<(), Stop> {
-    decided.classify().await?;
-    decided.guard_request().await?;
-    decided.split().await?;
+    decided.classify(None).await?;
+    decided.guard_request(None).await?;
+    decided.split(None).await?;
     decided.narrow();
     // Without a pool it never came to a route: refused, or answered from the cache.
     let Some(pool) = recorded.inputs.pool() else {
         return Ok(());
     };
-    decided.route(Arc::new(pool)).await?;
-    decided.reserve().await
+    decided.route(Arc::new(pool), None).await?;
+    decided.reserve(None).await
 }
 
 /// What its attempts used, as accountants were told it.

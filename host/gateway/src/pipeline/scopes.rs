@@ -4,6 +4,7 @@
 //! where a part of the cost is not known.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use pointsman_domain::decision::EmbeddingRecord;
 use pointsman_domain::usage::{Amount, CostLine};
 use pointsman_domain::{GatewayError, Picos};
 use pointsman_policy::policy::Phase;
@@ -78,10 +79,18 @@ impl Exchange {
 
     /// The budget windows that the request counts in.
     pub(super) fn windows(&self) -> Vec<String> {
-        self.reservation
-            .as_ref()
-            .map(Reservation::windows)
-            .unwrap_or_default()
+        let windows = self.reservation.as_ref().map(Reservation::windows);
+        windows
+            .filter(|windows| !windows.is_empty())
+            .unwrap_or_else(|| self.embeddings.windows())
+    }
+
+    /// All that is set aside, each with the tokens that came of it; that whose windows are recorded first.
+    pub(super) fn set_asides(&mut self, embeddings: &[EmbeddingRecord]) -> Vec<(Reservation, u64)> {
+        let used = self.used_tokens();
+        let reservation = self.reservation.take().map(|taken| (taken, used));
+        let embeddings = self.embeddings.take(embeddings);
+        reservation.into_iter().chain(embeddings).collect()
     }
 
     /// What budgets are charged. A credit charges nothing, and sets nothing free.
@@ -135,6 +144,18 @@ impl Exchange {
                     headers.insert(HeaderName::from_static(name), value);
                 }
             }
+        }
+    }
+}
+
+/// The `closed` record is written: its charge moves the balances of the windows that it names, once.
+pub(super) fn settle(asides: Vec<(Reservation, u64)>, charged: Picos) {
+    let mut charged = charged;
+    for (reservation, tokens) in asides {
+        let is_charged = !reservation.windows().is_empty();
+        reservation.settle(charged, tokens);
+        if is_charged {
+            charged = Picos(0);
         }
     }
 }

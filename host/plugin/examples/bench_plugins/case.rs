@@ -108,6 +108,7 @@ impl Cases {
             now_ms: 0,
             prices: Some(Arc::new(book)),
             tenant: None,
+            vectors: Arc::default(),
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use pointsman_domain::plan::CandidatePool;
 use pointsman_domain::usage::Rate;
 use pointsman_domain::{FaultKind, Label, RequestId, Role, Value};
 use pointsman_plugin::{
-    Call, CallStats, Counted, Instances, PriceBook, Runtime, Secret, Step, StepFailure, StepSpec,
-    Tenant,
+    Call, CallStats, Counted, Import, Instances, PriceBook, RECENT, Runtime, Secret, Step,
+    StepFailure, StepSpec, Tenant, Vector,
 };
 use serde_json::{Value as Json, json};
 
-use crate::support::{block_on, call, call_about, guest_imports, runtime, spec};
+use crate::support::{block_on, call, call_about, guest_imports, guest_near, runtime, spec};
 
 fn step(runtime: &Runtime, id: &str, words: &'static str, instances: Instances) -> Arc<Step> {
     let config = json!({ "file": "words", "target": "cloud", "log-lines": 100 });
@@ -217,6 +218,44 @@ fn a_secret_signs_and_its_bytes_stay_with_the_host() {
     // A rehearsal has no tenant and no key, and signs alike everywhere.
     assert_eq!(signed(&one, &call()), signed(&other, &call()));
     assert_ne!(signed(&one, &call()).0, first);
+}
+
+#[test]
+fn vectors_are_the_calls_own_and_part_of_the_digest() {
+    let runtime = runtime();
+    let plugin = runtime.load(&guest_near()).expect("a plugin");
+    let spec = StepSpec {
+        instances: Instances::Pooled,
+        ..spec(&plugin, Role::Router, json!({}))
+    };
+    let step = runtime.prepare(spec).expect("a step");
+    assert!(step.calls(Import::Embedding) && !step.calls(Import::Data));
+    let pool = Arc::new(CandidatePool {
+        names: ["chat", "code"].map(str::to_owned).to_vec(),
+        columns: Vec::new(),
+    });
+    let route = |vectors: &[(&str, &[f32])]| {
+        let owned = |(name, vector): &(&str, &[f32])| ((*name).to_owned(), Vector::from(*vector));
+        let call = Call {
+            vectors: Arc::new(vectors.iter().map(owned).collect()),
+            ..call()
+        };
+        let ran = block_on(step.route(&call, Arc::clone(&pool)));
+        let plan = ran.result.expect("a plan");
+        let first = plan.attempts.first();
+        let first = first.map(|attempt| attempt.target.clone());
+        (first, ran.stats.imports_digest)
+    };
+    let files: [(&str, &[f32]); 2] = [("chat.txt", &[0.0, 1.0]), ("code.txt", &[1.0, 0.0])];
+    let near = |recent: &[f32]| route(&[(RECENT, recent), files[0], files[1]]);
+    let (first, digest) = near(&[0.75, 0.5]);
+    assert_eq!(first.as_deref(), Some("code"));
+    assert_eq!((first.clone(), digest), near(&[0.75, 0.5]));
+    let (same, other) = near(&[0.875, 0.5]);
+    assert_eq!(same, first);
+    assert_ne!(other, digest, "it was told another vector");
+    assert_eq!(near(&[0.5, 0.75]).0.as_deref(), Some("chat"));
+    assert_eq!(route(&files).0, None, "a reused instance keeps no vector");
 }
 
 #[test]

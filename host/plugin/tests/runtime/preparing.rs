@@ -84,12 +84,6 @@ fn grants_are_known_offered_and_enough() {
     assert!(
         matches!(granted(&["log", "telepathy"]), Err(PrepareError::UnknownGrant { name }) if name == "telepathy")
     );
-    let error = granted(&["log", "embedding"]).expect_err("refused");
-    assert!(
-        matches!(error, PrepareError::NotOffered { name } if name == "embedding"),
-        "{error}"
-    );
-    assert!(error.to_string().contains("not offered yet"), "{error}");
     let error = granted(&["log", "data", "random"]).expect_err("refused");
     assert!(
         matches!(&error, PrepareError::Ungranted { names, .. } if names == &["clock", "counters", "prices", "secrets"]),

@@ -82,6 +82,10 @@ pub(crate) fn guest_imports() -> Vec<u8> {
     component("tests/guests/imports", "pointsman-guest-imports")
 }
 
+pub(crate) fn guest_near() -> Vec<u8> {
+    component("tests/guests/near", "pointsman-guest-near")
+}
+
 /// A runtime that shares compiled code with the other tests.
 pub(crate) fn runtime() -> Runtime {
     runtime_with(RuntimeConfig::default())
@@ -157,6 +161,7 @@ pub(crate) fn call_about(text: &str) -> Call {
         now_ms: 1_700_000_000_000,
         prices: None,
         tenant: None,
+        vectors: Arc::default(),
     }
 }
 

@@ -10,11 +10,16 @@ use crate::policy::{Kind, OnFault, Phase, Policy, Step};
 use crate::when::When;
 
 /// Host interfaces that a step may be granted.
-const GRANTS: [&str; 7] = [
-    "log", "clock", "random", "data", "counters", "secrets", "prices",
+const GRANTS: [&str; 8] = [
+    "log",
+    "clock",
+    "random",
+    "data",
+    "counters",
+    "embedding",
+    "secrets",
+    "prices",
 ];
-/// Those that the contract has and this gateway does not answer yet.
-const GRANTS_LATER: [&str; 1] = ["embedding"];
 /// Interfaces that every plugin has.
 const ALWAYS: [&str; 3] = ["types", "request", "targets"];
 /// Names in a bundle that are no data.
@@ -90,9 +95,7 @@ fn grants(step: &Step, fact: &PluginFact, at: &Path, findings: &mut Vec<Finding>
         .collect();
     for (index, grant) in step.grants.iter().enumerate() {
         let at = at.key("grants").index(index);
-        if GRANTS_LATER.contains(&grant.as_str()) {
-            findings.push(Finding::error(at, format!("`{grant}` is not offered yet")));
-        } else if !GRANTS.contains(&grant.as_str()) {
+        if !GRANTS.contains(&grant.as_str()) {
             findings.push(unknown("host interface", grant, GRANTS.into_iter(), at));
         } else if !declared.contains(&grant.as_str()) {
             let message = format!("{} never calls `{grant}`", fact.label());
@@ -101,14 +104,7 @@ fn grants(step: &Step, fact: &PluginFact, at: &Path, findings: &mut Vec<Finding>
     }
     let at = at.key("grants");
     for import in declared.iter().filter(|import| !ALWAYS.contains(import)) {
-        if GRANTS_LATER.contains(import) {
-            let message = format!(
-                "{} calls `{import}`, which is not offered yet",
-                fact.label()
-            );
-            findings
-                .push(Finding::error(at.clone(), message).help("use a plugin that does without"));
-        } else if !step.grants.iter().any(|grant| grant == import) {
+        if !step.grants.iter().any(|grant| grant == import) {
             let message = format!(
                 "{} calls `{import}`, which this step does not grant",
                 fact.label()
@@ -203,7 +199,8 @@ fn files(step: &Step, at: &Path, facts: &Facts, findings: &mut Vec<Finding>) {
             findings.push(unknown("file", file, files.iter().map(String::as_str), at));
         }
     }
-    if !step.data.is_empty() && !step.grants.iter().any(|grant| grant == "data") {
+    let reads = |grant: &String| matches!(grant.as_str(), "data" | "embedding");
+    if !step.data.is_empty() && !step.grants.iter().any(reads) {
         let message = "the step names files and may not read them";
         findings.push(Finding::error(at.key("data"), message).help("add grants = [\"data\"]"));
     }

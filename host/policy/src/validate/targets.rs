@@ -63,6 +63,10 @@ fn one(policy: &Policy, target: &Target, at: &Path, facts: &Facts, findings: &mu
         .models
         .iter()
         .any(|model| model.targets.contains(&target.name))
+        && policy
+            .embedding
+            .as_ref()
+            .is_none_or(|embedding| embedding.target != target.name)
     {
         let message = format!(
             "no model has the target `{}`, so that nothing reaches it",

@@ -217,11 +217,6 @@ fn grants_match_what_a_plugin_calls() {
     );
     finds(
         "grants = [\"prices\"]",
-        "grants = [\"prices\", \"embedding\"]",
-        "error: policy.toml:54:21: step[3].grants[1]: `embedding` is not offered yet",
-    );
-    finds(
-        "grants = [\"prices\"]",
         "grants = [\"prices\"]\nconfig = { to = [{ key = \"secret://hook\" }] }",
         "error: policy.toml:55:20: step[3].config.to[0].key: the step names a secret and may not use it; add grants = [\"secrets\"]",
     );

@@ -2,7 +2,9 @@
 
 use pointsman_domain::Picos;
 use pointsman_domain::decision::{AttemptRecord, CacheUse, Closed, Opened, Outcome, StepRecord};
-use pointsman_domain::usage::{AUDIO_OUTPUT_TOKENS, Amount, OUTPUT_TOKENS, REASONING_TOKENS};
+use pointsman_domain::usage::{
+    AUDIO_OUTPUT_TOKENS, Amount, INPUT_TOKENS, OUTPUT_TOKENS, REASONING_TOKENS,
+};
 use prometheus_client::metrics::counter::Counter;
 
 use super::{Metrics, NONE, US, level};
@@ -90,6 +92,11 @@ impl Metrics {
         self.attempts.with([target, outcome], one);
     }
 
+    /// A step needed vectors: `ok`, `cached`, or why there are none.
+    pub fn embedding(&self, target: &str, outcome: &str) {
+        self.embeddings.with([target, outcome], one);
+    }
+
     /// A request's last record: its times, its later plugins, what its attempts used, and what they cost.
     pub fn closed(&self, closed: &Closed) {
         self.steps(&closed.tenant, &closed.steps);
@@ -160,6 +167,18 @@ impl Metrics {
             self.cost.with([closed.tenant.as_str(), target], |counter| {
                 counter.inc_by(dollars);
             });
+        }
+        for embedding in &closed.embeddings {
+            let place = [closed.tenant.as_str(), embedding.target.as_str()];
+            if let Some(Amount::Exact(picos) | Amount::Estimated(picos)) = embedding.amount {
+                self.cost.with(place, |counter| {
+                    counter.inc_by(dollars(picos));
+                });
+            }
+            self.usage
+                .with([place[0], place[1], INPUT_TOKENS], |counter| {
+                    counter.inc_by(embedding.tokens);
+                });
         }
     }
 

@@ -12,6 +12,7 @@ mod decisions;
 mod docs;
 mod drain;
 mod edits;
+mod embedding;
 mod failover;
 mod faults;
 mod floor;

@@ -10,7 +10,7 @@ use pointsman_domain::plan::CandidatePool;
 use pointsman_domain::request::RequestView;
 use pointsman_domain::usage::{Meter, Rate, Usage};
 use pointsman_domain::{Attribute, Label, RequestId, Value};
-use pointsman_plugin::{Call, Counted, PriceBook, Tenant};
+use pointsman_plugin::{Call, Counted, PriceBook, Tenant, Vector};
 use pointsman_wire::openai::{ChatRequest, ParseLimits};
 use serde_json::{Value as Json, json};
 
@@ -35,7 +35,15 @@ pub(super) fn call(case: &Case) -> anyhow::Result<Call> {
         now_ms: case.inputs.time_ms,
         prices: Some(Arc::new(prices(case))),
         tenant: Some(Arc::new(Counts(case.inputs.counts.clone()))),
+        vectors: Arc::new(vectors(case)),
     })
+}
+
+fn vectors(case: &Case) -> Vec<(String, Vector)> {
+    let vectors = case.inputs.vectors.iter();
+    vectors
+        .map(|(name, vector)| (name.clone(), vector.as_slice().into()))
+        .collect()
 }
 
 fn view(case: &Case) -> anyhow::Result<RequestView> {
