@@ -163,8 +163,12 @@ fn runtime(build_folder: Option<PathBuf>) -> anyhow::Result<Runtime> {
 
 fn load(runtime: &Runtime, path: &Path) -> anyhow::Result<Arc<Plugin>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    loaded(runtime, path, &bytes)
+}
+
+fn loaded(runtime: &Runtime, path: &Path, bytes: &[u8]) -> anyhow::Result<Arc<Plugin>> {
     runtime
-        .load(&bytes)
+        .load(bytes)
         .with_context(|| format!("{} is refused", path.display()))
 }
 

@@ -2,6 +2,7 @@
 
 use pointsman_e2e::{policy, serving, step};
 use pointsman_harness::{Bundle, Credential, Gateway, GatewayOptions, shipped_policies, workspace};
+use serde_json::Value;
 
 fn check(gateway: &Gateway, bundle: &Bundle) -> anyhow::Result<(Option<i32>, String)> {
     let folder = tempfile::tempdir()?;
@@ -194,15 +195,68 @@ async fn a_new_plugin_builds_and_passes_unchanged() -> anyhow::Result<()> {
     );
     assert!(tested.status.success(), "{text}");
     let built = workspace().join("target/plugins/my-router.wasm");
-    let told = gateway
-        .cli(&[
-            "plugin",
-            "inspect",
-            built.to_str().expect("UTF-8"),
-            "--json",
-        ])?
-        .json();
+    let built = built.to_str().expect("UTF-8");
+    let told = gateway.cli(&["plugin", "inspect", built, "--json"])?.json();
     assert_eq!(told["name"], "my-router", "{told}");
+    assert_eq!(told["cases"], Value::Null, "there is no file beside it");
+
+    let cases = place.join("cases.jsonl");
+    let cases = cases.to_str().expect("UTF-8");
+    let told = gateway.cli(&[
+        "plugin",
+        "bench",
+        built,
+        "--cases",
+        cases,
+        "--seconds",
+        "1",
+        "--json",
+    ])?;
+    let told = told.json();
+    for figure in ["calls", "calls-per-s", "p50-us", "p99-us"] {
+        for instances in ["fresh", "pooled"] {
+            let figures = [&told["all"][instances], &told["cases"][0][instances]];
+            assert!(
+                figures.iter().all(|figures| figures[figure].is_number()),
+                "{figure} {instances}: {told}"
+            );
+        }
+    }
+    assert!(told["cases"][0]["fuel"].as_u64() > Some(0), "{told}");
+    assert!(told["load"]["first-call-us"].is_number(), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn cases_answer_the_imports_of_a_component() -> anyhow::Result<()> {
+    let (_provider, gateway) = serving("").await?;
+    let component = pointsman_harness::guests()?.join("pointsman-guest-imports.wasm");
+    let cases = workspace().join("tests/guests/imports/cases.jsonl");
+    let [component, cases] = [&component, &cases].map(|path| path.to_str().expect("UTF-8"));
+    let inspect = |more: &[&str]| {
+        let words = ["plugin", "inspect", component, "--cases", cases];
+        gateway.cli(&[&words, more].concat())
+    };
+    let told = inspect(&["--json"])?;
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let told = told.json();
+    let rows = told["cases"].as_array().expect("cases");
+    assert_eq!(rows.len(), 3, "{told}");
+    assert!(rows.iter().all(|row| row["holds"] == true), "{told}");
+    assert_eq!(rows[2]["refused"], true, "{told}");
+    assert!(rows[0]["host-calls"].as_u64() > Some(5), "{told}");
+    // Fuel is what it is, again and again.
+    let fuel = |told: &Value| told["cases"][0]["fuel"].clone();
+    assert_eq!(fuel(&inspect(&["--json"])?.json()), fuel(&told));
+    let shown = inspect(&[])?.stdout;
+    for words in [
+        "counters",
+        "config refused",
+        "host calls",
+        "additionalProperties",
+    ] {
+        assert!(shown.contains(words), "`{words}` is missing:\n{shown}");
+    }
     Ok(())
 }
 

@@ -47,6 +47,7 @@ impl Plugin for Imports {
     type Config = Config;
     const CONFIG_SCHEMA: &'static str = r#"{
         "type": "object",
+        "additionalProperties": false,
         "required": ["file"],
         "properties": {
             "file": { "type": "string" },
@@ -117,3 +118,13 @@ impl Classifier for Imports {
 }
 
 pointsman_sdk::export_plugin!(Imports: classifier);
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn cases_hold() {
+        pointsman_sdk::testing::Suite::<super::Imports>::new()
+            .classifier()
+            .run(include_str!("../cases.jsonl"));
+    }
+}

@@ -41,9 +41,9 @@ pub(crate) struct Arguments {
     /// Cases to run [default: cases.jsonl beside it]
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
-    /// How calls get their instances
-    #[arg(long, value_enum, default_value = "both")]
-    instances: Which,
+    /// How calls get their instances [default: both; pooled where the plugin is so by default]
+    #[arg(long, value_enum)]
+    instances: Option<Which>,
     /// How long to call in all, shared by the cases
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: u32,
@@ -56,6 +56,14 @@ pub(crate) struct Arguments {
 }
 
 impl Which {
+    /// A plugin with an interpreter in it takes many seconds to be made ready for fresh instances.
+    const fn usual(plugin: &Plugin) -> Self {
+        match plugin.info().defaults.instances {
+            Instances::Fresh => Self::Both,
+            Instances::Pooled => Self::Pooled,
+        }
+    }
+
     const fn instances(self) -> &'static [Instances] {
         match self {
             Self::Fresh => &[Instances::Fresh],
@@ -108,12 +116,15 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         compile_ms,
         ..first(&runtime, &plugin, cases)?
     };
+    let which = arguments.instances;
+    let instances = which.unwrap_or_else(|| Which::usual(&plugin)).instances();
     let mut bench = Bench {
         arguments,
+        instances,
         rows: Vec::new(),
         said: Instant::now(),
     };
-    for &instances in arguments.instances.instances() {
+    for &instances in instances {
         bench.all(&runtime, &plugin, cases, instances)?;
     }
     if arguments.json {
@@ -159,6 +170,7 @@ fn first(runtime: &Runtime, plugin: &Arc<Plugin>, cases: &[Case]) -> anyhow::Res
 
 struct Bench<'a> {
     arguments: &'a Arguments,
+    instances: &'static [Instances],
     rows: Vec<Row>,
     said: Instant,
 }
@@ -190,7 +202,7 @@ impl Bench<'_> {
                 calls.extend(stats.map(|stats| (case, Arc::clone(step), stats)));
             }
         }
-        let shares = calls.len() * self.arguments.instances.instances().len();
+        let shares = calls.len() * self.instances.len();
         let within = Duration::from_secs(self.arguments.seconds.into())
             .div_f64(u32::try_from(shares).map_or(1.0, f64::from).max(1.0));
         let count = calls.len();
@@ -245,8 +257,10 @@ impl Bench<'_> {
             all.pushes_ns.sort_unstable();
             (instances, all)
         };
-        let instances = self.arguments.instances.instances().iter();
-        instances.map(|instances| sum(*instances)).collect()
+        self.instances
+            .iter()
+            .map(|instances| sum(*instances))
+            .collect()
     }
 
     fn json(&self, plugin: &Plugin, load: &Load) -> Json {
@@ -274,7 +288,7 @@ impl Bench<'_> {
             info.name, info.version, load.compile_ms, load.ready_ms, load.first_call_us
         ));
         let mut head = vec!["case".to_owned(), "role".to_owned(), "fuel".to_owned()];
-        for instances in self.arguments.instances.instances() {
+        for instances in self.instances {
             let name = word(*instances);
             head.extend(["p50 µs", "p99 µs", "calls/s"].map(|what| format!("{name} {what}")));
         }

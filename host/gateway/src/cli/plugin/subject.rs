@@ -37,8 +37,6 @@ impl Subject {
     }
 
     pub(super) fn load(&self, runtime: &Runtime) -> anyhow::Result<Arc<Plugin>> {
-        runtime
-            .load(&self.bytes)
-            .with_context(|| format!("{} is refused", self.path.display()))
+        super::loaded(runtime, &self.path, &self.bytes)
     }
 }
