@@ -183,6 +183,8 @@ export const host: {
   data(name: string): Uint8Array | null;
   /** What the tenant did lately: `requests`, `denials`, `cuts`, `errors`, `tokens`. */
   count(name: string, windowSeconds: number): number;
+  /** The vector of the recent text (`recent`) or of a file that the step names; null where there is none. */
+  vector(name: string): Float32Array | null;
   /** HMAC-SHA256 under a secret that the configuration names; null where it may not be used. */
   hmac(name: string, message: Uint8Array): Uint8Array | null;
   rates(target: string): Rate[] | null;

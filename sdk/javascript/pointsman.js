@@ -2,6 +2,7 @@
 import * as clockImport from "pointsman:plugin/clock@0.1.0";
 import * as countersImport from "pointsman:plugin/counters@0.1.0";
 import * as dataImport from "pointsman:plugin/data@0.1.0";
+import * as embeddingImport from "pointsman:plugin/embedding@0.1.0";
 import * as logImport from "pointsman:plugin/log@0.1.0";
 import * as pricesImport from "pointsman:plugin/prices@0.1.0";
 import * as randomImport from "pointsman:plugin/random@0.1.0";
@@ -46,6 +47,10 @@ export const host = {
   },
   count(name, windowSeconds) {
     return Number(countersImport.count(name, windowSeconds));
+  },
+  vector(name) {
+    const vector = embeddingImport.vector(name);
+    return vector ? Float32Array.from(vector) : null;
   },
   hmac(name, message) {
     return secretsImport.hmac(name, message) ?? null;

@@ -60,6 +60,13 @@ def count(name: str, window_seconds: int) -> int:
     return counters.count(name, window_seconds)
 
 
+def vector(name: str) -> Optional[list[float]]:
+    """The vector of the recent text (``recent``) or of a file that the step names; None where there is none."""
+    from wit_world.imports import embedding
+
+    return embedding.vector(name)
+
+
 def hmac(name: str, message: bytes) -> Optional[bytes]:
     """HMAC-SHA256 under a secret that the configuration names; None where it may not be used."""
     from wit_world.imports import secrets
