@@ -1,14 +1,11 @@
 //! The configuration, as the operator writes it and as decisions use it.
 
-use pointsman_guard::{Act, Scan, Step, Tail, finds};
+use pointsman_guard::{Act, Scan, Step, Tail, finds, placeholders, some_wanted};
 use pointsman_sdk::Reason;
 use serde::Deserialize;
 
 use crate::kind::Kind;
 use crate::scan::{BACK_BYTES, HOLD_BYTES, Memo, Scanner, tail};
-
-/// Bytes of a placeholder.
-const PLACEHOLDER_BYTES_MAX: usize = 64;
 
 /// What the operator writes.
 #[derive(Debug, Deserialize)]
@@ -61,23 +58,8 @@ impl Settings {
             Kind::Ip => config.ip,
             Kind::UsSsn => config.us_ssn,
         });
-        if acts.iter().all(|&act| act == Act::Off) {
-            return Err(
-                "every kind is \"off\": set one to \"mask\", \"deny\" or \"label\"".to_owned(),
-            );
-        }
-        let template = &config.placeholder;
-        if template.len() > PLACEHOLDER_BYTES_MAX {
-            return Err(format!(
-                "placeholder: {} bytes long, at most {PLACEHOLDER_BYTES_MAX} are allowed",
-                template.len()
-            ));
-        }
-        let placeholders = Kind::ALL.map(|kind| {
-            template
-                .replace("{KIND}", &kind.name().to_ascii_uppercase())
-                .replace("{kind}", kind.name())
-        });
+        some_wanted(&acts)?;
+        let placeholders = placeholders(&config.placeholder, Kind::ALL.map(Kind::name))?;
         let mut settings = Self::of([Act::Mask; 6], placeholders);
         // A mask that a next guard would mask again, or that reads like the real thing, hides nothing.
         let looks_real = |placeholder: &String| !finds(&settings, placeholder).is_empty();

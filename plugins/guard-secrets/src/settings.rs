@@ -1,10 +1,8 @@
 //! The configuration, as the operator writes it and as decisions use it.
 
-use pointsman_guard::Act;
+use pointsman_guard::{Act, placeholders, some_wanted};
 use serde::Deserialize;
 
-/// Bytes of a placeholder.
-const PLACEHOLDER_BYTES_MAX: usize = 64;
 /// Values that are no secrets.
 const ALLOWED_MAX: usize = 256;
 
@@ -93,26 +91,11 @@ impl Settings {
             config.assigned,
             config.login,
         ];
-        if acts.iter().all(|&act| act == Act::Off) {
-            return Err(
-                "every kind is \"off\": set one to \"mask\", \"deny\" or \"label\"".to_owned(),
-            );
-        }
-        let template = &config.placeholder;
-        if template.len() > PLACEHOLDER_BYTES_MAX {
-            return Err(format!(
-                "placeholder: {} bytes long, at most {PLACEHOLDER_BYTES_MAX} are allowed",
-                template.len()
-            ));
-        }
+        some_wanted(&acts)?;
         if config.allow.len() > ALLOWED_MAX {
             return Err(format!("allow: at most {ALLOWED_MAX} values"));
         }
-        let placeholders = Kind::ALL.map(|kind| {
-            template
-                .replace("{KIND}", &kind.name().to_ascii_uppercase())
-                .replace("{kind}", kind.name())
-        });
+        let placeholders = placeholders(&config.placeholder, Kind::ALL.map(Kind::name))?;
         Ok(Self {
             acts,
             placeholders,

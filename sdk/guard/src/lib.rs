@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod kinds;
 mod report;
 mod request;
 mod stream;
@@ -16,6 +17,7 @@ use std::fmt::Debug;
 use pointsman_sdk::Reason;
 use serde::Deserialize;
 
+pub use kinds::{placeholders, some_wanted};
 pub use report::Counts;
 pub use request::{Find, check, finds};
 pub use stream::Stream;
