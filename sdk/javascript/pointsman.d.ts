@@ -35,6 +35,8 @@ export interface Segment {
 /** A request. Only what is read is copied, and recorded for replay. Unknown is null. */
 export interface View {
   field(name: string): Value | null;
+  /** Several fields in one call of the host. */
+  fields(names: string[]): (Value | null)[];
   label(key: string): Required<Label> | null;
   header(name: string): string | null;
   messageCount(): number;
@@ -53,6 +55,8 @@ export interface View {
 export interface Pool {
   names(): string[];
   column(key: string): (Value | null)[];
+  /** Several columns in one call of the host. */
+  columns(keys: string[]): (Value | null)[][];
 }
 
 /** One try. Attributes: `timeout-ms`, `first-token-timeout-ms`, `retries`, `model`. */

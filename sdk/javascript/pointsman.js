@@ -1,12 +1,12 @@
 // Between the contract's bindings and a plugin's class: values of the contract are plain JavaScript.
-import * as clockImport from "pointsman:plugin/clock@0.1.0";
-import * as countersImport from "pointsman:plugin/counters@0.1.0";
-import * as dataImport from "pointsman:plugin/data@0.1.0";
-import * as embeddingImport from "pointsman:plugin/embedding@0.1.0";
-import * as logImport from "pointsman:plugin/log@0.1.0";
-import * as pricesImport from "pointsman:plugin/prices@0.1.0";
-import * as randomImport from "pointsman:plugin/random@0.1.0";
-import * as secretsImport from "pointsman:plugin/secrets@0.1.0";
+import * as clockImport from "pointsman:plugin/clock@0.2.0";
+import * as countersImport from "pointsman:plugin/counters@0.2.0";
+import * as dataImport from "pointsman:plugin/data@0.2.0";
+import * as embeddingImport from "pointsman:plugin/embedding@0.2.0";
+import * as logImport from "pointsman:plugin/log@0.2.0";
+import * as pricesImport from "pointsman:plugin/prices@0.2.0";
+import * as randomImport from "pointsman:plugin/random@0.2.0";
+import * as secretsImport from "pointsman:plugin/secrets@0.2.0";
 
 /** Thrown by a plugin's constructor: the configuration is refused, and the operator is shown the text. */
 export class ConfigError extends Error {}
@@ -119,6 +119,9 @@ class View {
   field(name) {
     return valueIn(this.#inner.field(name));
   }
+  fields(names) {
+    return this.#inner.fields(names).map(valueIn);
+  }
   label(key) {
     return labelIn(this.#inner.label(key));
   }
@@ -167,6 +170,9 @@ class Pool {
   }
   column(key) {
     return this.#inner.column(key).map(valueIn);
+  }
+  columns(keys) {
+    return this.#inner.columns(keys).map((column) => column.map(valueIn));
   }
 }
 

@@ -2,10 +2,43 @@
 
 use pointsman_domain::Role;
 
-/// Version of the WIT package that is offered.
-pub const WIT_VERSION: &str = "0.1.0";
+/// The newest version of the WIT package, which the SDKs speak.
+pub const WIT_VERSION: &str = "0.2.0";
+/// What is served, for messages.
+pub(crate) const SERVED: &str = "0.1 and 0.2";
 
 const PACKAGE: &str = "pointsman:plugin/";
+
+/// A published version of the contract. All are served side by side; a component speaks one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contract {
+    V0_1,
+    V0_2,
+}
+
+impl Contract {
+    pub(crate) const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
+
+    /// Its first version: wasmtime finds compatible ones by it.
+    const fn first(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1.0",
+            Self::V0_2 => "0.2.0",
+        }
+    }
+
+    /// An interface's full name in it.
+    pub(crate) fn name(self, interface: &str) -> String {
+        format!("{PACKAGE}{interface}@{}", self.first())
+    }
+
+    /// The one that components of this version speak.
+    fn of(version: &str) -> Option<Self> {
+        let wanted = track(version)?;
+        let fits = |contract: &Self| track(contract.first()) == Some(wanted);
+        Self::ALL.into_iter().find(fits)
+    }
+}
 
 /// Roles by their interface names.
 pub(crate) const ROLES: [Role; 6] = [
@@ -94,17 +127,17 @@ impl Imports {
     }
 }
 
-/// An interface of the contract in a version that is served, without package and version: `log`.
-fn interface(name: &str) -> Option<&str> {
+/// An interface of a contract that is served, without package and version (`log`), and which contract. Served are all
+/// versions that semver calls compatible, as wasmtime matches the names of interfaces too. A component that wants what
+/// a later version added is told so by name or type.
+pub(crate) fn interface(name: &str) -> Option<(&str, Contract)> {
     let (interface, version) = name.strip_prefix(PACKAGE)?.split_once('@')?;
-    is_served(version).then_some(interface)
+    Some((interface, Contract::of(version)?))
 }
 
-/// Whether components of this version are served: of those that semver calls compatible with the offered one, as
-/// wasmtime matches the names of interfaces too. One that wants what a later version added is told so by name or type.
-fn is_served(version: &str) -> bool {
-    let track = track(version);
-    track.is_some() && track == self::track(WIT_VERSION)
+/// The version in an interface's full name.
+pub(crate) fn version(name: &str) -> &str {
+    name.split_once('@').map_or("", |(_, version)| version)
 }
 
 /// What compatible versions have in common: `0.1` of `0.1.7`, `2` of `2.3.4`. A pre-release is compatible with nothing.
@@ -122,7 +155,7 @@ fn track(version: &str) -> Option<(u32, Option<u32>)> {
 
 /// Whether a component may import this interface at all; the grant is another matter.
 pub(crate) fn importable(name: &str) -> bool {
-    interface(name).is_some_and(|interface| {
+    interface(name).is_some_and(|(interface, _)| {
         matches!(interface, "types" | "request" | "targets") || Import::by_name(interface).is_some()
     })
 }
@@ -135,7 +168,7 @@ pub(crate) enum Export {
 
 /// An export by its full name.
 pub(crate) fn export(name: &str) -> Option<Export> {
-    match interface(name)? {
+    match interface(name)?.0 {
         "meta" => Some(Export::Meta),
         role => ROLES
             .into_iter()
@@ -146,7 +179,7 @@ pub(crate) fn export(name: &str) -> Option<Export> {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_served, track};
+    use super::{Contract, SERVED, WIT_VERSION, track};
 
     #[test]
     fn versions_are_compatible_as_semver_says() {
@@ -156,7 +189,19 @@ mod tests {
         assert_ne!(track("0.1.0"), track("1.1.0"));
         for none in ["", "0", "0.1", "0.1.0-rc.1", "0.1.0.0", "0.1.x", "-0.1.0"] {
             assert_eq!(track(none), None, "{none}");
-            assert!(!is_served(none), "{none}");
+            assert_eq!(Contract::of(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn each_published_version_is_served() {
+        assert_eq!(Contract::of("0.1.7"), Some(Contract::V0_1));
+        assert_eq!(Contract::of(WIT_VERSION), Contract::ALL.last().copied());
+        assert_eq!(Contract::of("0.3.0"), None);
+        for contract in Contract::ALL {
+            assert_eq!(Contract::of(contract.first()), Some(contract));
+            let (minor, _) = contract.first().rsplit_once('.').expect("three numbers");
+            assert!(SERVED.contains(minor));
         }
     }
 }

@@ -5,14 +5,14 @@ wasmtime::component::bindgen!({
     inline: "
         package pointsman:host;
         world host {
-            include pointsman:plugin/imports@0.1.0;
-            export pointsman:plugin/meta@0.1.0;
-            export pointsman:plugin/classifier@0.1.0;
-            export pointsman:plugin/request-guard@0.1.0;
-            export pointsman:plugin/splitter@0.1.0;
-            export pointsman:plugin/router@0.1.0;
-            export pointsman:plugin/response-guard@0.1.0;
-            export pointsman:plugin/accountant@0.1.0;
+            include pointsman:plugin/imports@0.2.0;
+            export pointsman:plugin/meta@0.2.0;
+            export pointsman:plugin/classifier@0.2.0;
+            export pointsman:plugin/request-guard@0.2.0;
+            export pointsman:plugin/splitter@0.2.0;
+            export pointsman:plugin/router@0.2.0;
+            export pointsman:plugin/response-guard@0.2.0;
+            export pointsman:plugin/accountant@0.2.0;
         }
     ",
     world: "pointsman:host/host",

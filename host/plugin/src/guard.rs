@@ -8,9 +8,9 @@ use pointsman_domain::{Attribute, FaultKind};
 use wasmtime::component::ResourceAny;
 
 use crate::call::CallStats;
+use crate::exports::{Actions, GuardExports, RoleExports};
 use crate::fault::{Cause, Failure, StepFailure};
-use crate::generated::exports::pointsman::plugin::response_guard::{self, GuestGuard};
-use crate::instance::{self, Live, RoleExports};
+use crate::instance::{self, Live};
 use crate::machine::Machine;
 use crate::plugin::Identity;
 use crate::record::Fold;
@@ -84,7 +84,7 @@ impl ResponseGuard {
     pub async fn open(&mut self, id: u32, about: &Channel) -> Result<(), StepFailure> {
         let about = wit::channel(about);
         self.call(async |guest, store, guard| {
-            let opened = guest.call_open(store, guard, id, &about).await?;
+            let (opened,) = guest.open.call_async(store, (guard, id, about)).await?;
             Ok(opened.map_err(|error| wit::plugin_error(&error))?)
         })
         .await
@@ -99,7 +99,7 @@ impl ResponseGuard {
         let deltas: Vec<_> = deltas.iter().map(wit::delta).collect();
         let pushed = self
             .call(async |guest, store, guard| {
-                actions(guest.call_push(store, guard, &deltas).await?)
+                actions(guest.push.call_async(store, (guard, deltas)).await?)
             })
             .await;
         if let (Ok(_), Some(turn)) = (&pushed, &mut self.turn) {
@@ -114,7 +114,7 @@ impl ResponseGuard {
     /// A fault, or the plugin's own error; the guard is gone then.
     pub async fn close(&mut self, channel: u32) -> Result<Vec<Action>, StepFailure> {
         self.call(async |guest, store, guard| {
-            actions(guest.call_close(store, guard, channel).await?)
+            actions(guest.close.call_async(store, (guard, channel)).await?)
         })
         .await
     }
@@ -124,8 +124,9 @@ impl ResponseGuard {
     /// # Errors
     /// A fault, or the plugin's own error; the guard is gone then.
     pub async fn expire(&mut self, channels: &[u32]) -> Result<Vec<Action>, StepFailure> {
+        let channels = channels.to_vec();
         self.call(async |guest, store, guard| {
-            actions(guest.call_expire(store, guard, channels).await?)
+            actions(guest.expire.call_async(store, (guard, channels)).await?)
         })
         .await
     }
@@ -138,7 +139,7 @@ impl ResponseGuard {
         let outcome = wit::attributes(&outcome);
         let finished = self
             .call(async |guest, store, guard| {
-                actions(guest.call_finish(store, guard, &outcome).await?)
+                actions(guest.finish.call_async(store, (guard, outcome)).await?)
             })
             .await;
         if let (Ok(_), Some(turn)) = (&finished, self.turn.take()) {
@@ -159,7 +160,7 @@ impl ResponseGuard {
     async fn call<T: Fold>(
         &mut self,
         body: impl AsyncFnOnce(
-            &GuestGuard<'_>,
+            &GuardExports,
             &mut wasmtime::Store<State>,
             ResourceAny,
         ) -> Result<T, Failure>,
@@ -191,7 +192,7 @@ impl ResponseGuard {
         &mut self,
         running: &mut Instance,
         body: impl AsyncFnOnce(
-            &GuestGuard<'_>,
+            &GuardExports,
             &mut wasmtime::Store<State>,
             ResourceAny,
         ) -> Result<T, Failure>,
@@ -202,7 +203,7 @@ impl ResponseGuard {
         };
         let given = self.call_fuel.min(self.fuel);
         instance::arm(&mut live.store, given)?;
-        let result = body(&role.guard(), &mut live.store, *guard).await;
+        let result = body(role, &mut live.store, *guard).await;
         let used = given.saturating_sub(live.store.get_fuel()?);
         self.fuel = self.fuel.saturating_sub(used);
         self.stats.fuel = self.stats.fuel.saturating_add(used);
@@ -215,12 +216,7 @@ impl ResponseGuard {
     }
 }
 
-fn actions(
-    answer: Result<
-        Vec<response_guard::Action>,
-        crate::generated::pointsman::plugin::types::PluginError,
-    >,
-) -> Result<Vec<Action>, Failure> {
+fn actions((answer,): Actions) -> Result<Vec<Action>, Failure> {
     Ok(wit::actions_in(
         answer.map_err(|error| wit::plugin_error(&error))?,
     )?)

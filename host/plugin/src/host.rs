@@ -10,11 +10,12 @@ use crate::fault::Cause;
 use crate::generated::pointsman::plugin as wit;
 use crate::limits;
 use crate::record::Raw;
-use crate::state::{PoolHandle, State, ViewHandle};
+use crate::state::{ONLY, PoolHandle, State, ViewHandle};
 use crate::wit as convert;
 
 type View = Resource<ViewHandle>;
 type Pool = Resource<PoolHandle>;
+type Columns = Vec<Vec<Option<wit::types::Value>>>;
 
 impl wit::types::Host for State {}
 impl wit::request::Host for State {}
@@ -27,6 +28,11 @@ impl wit::request::HostView for State {
         let value = self.view.field(&name);
         self.recorder.answer(&value)?;
         Ok(value.map(convert::value))
+    }
+
+    fn fields(&mut self, _: View, names: Vec<String>) -> Result<Vec<Option<wit::types::Value>>> {
+        let field = |name| self.field(Resource::new_borrow(ONLY), name);
+        names.into_iter().map(field).collect()
     }
 
     fn label(&mut self, _: View, key: String) -> Result<Option<wit::types::Label>> {
@@ -172,12 +178,23 @@ impl wit::targets::HostPool for State {
     fn column(&mut self, _: Pool, key: String) -> Result<Vec<Option<wit::types::Value>>> {
         self.enter("pool.column")?;
         self.recorder.fold(&key);
-        let column = self.pool.column(&key);
-        self.recorder.answer(&column)?;
+        let mut columns = self.pool.columns.iter();
+        let Some((_, column)) = columns.find(|(known, _)| *known == key) else {
+            let unknown = vec![None::<wit::types::Value>; self.pool.names.len()];
+            self.recorder
+                .answer(&vec![None::<bool>; self.pool.names.len()])?;
+            return Ok(unknown);
+        };
+        self.recorder.answer(column)?;
+        let column = column.iter();
         Ok(column
-            .iter()
             .map(|value| value.as_ref().map(convert::value))
             .collect())
+    }
+
+    fn columns(&mut self, _: Pool, keys: Vec<String>) -> Result<Columns> {
+        let column = |key| self.column(Resource::new_borrow(ONLY), key);
+        keys.into_iter().map(column).collect()
     }
 
     fn drop(&mut self, _: Pool) -> Result<()> {

@@ -3,11 +3,9 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use pointsman_domain::Role;
 use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre};
 
-use crate::generated::exports::pointsman::plugin as role;
+use crate::exports::RoleExports;
 use crate::machine::Machine;
 use crate::state::State;
 
@@ -28,62 +26,6 @@ pub(crate) fn arm(store: &mut Store<State>, fuel: u64) -> wasmtime::Result<()> {
     store.set_fuel(fuel)?;
     store.set_epoch_deadline(1);
     Ok(())
-}
-
-/// Where a role's functions are in a component.
-#[derive(Clone)]
-pub(crate) enum RoleIndices {
-    Classifier(role::classifier::GuestIndices),
-    RequestGuard(role::request_guard::GuestIndices),
-    Splitter(role::splitter::GuestIndices),
-    Router(role::router::GuestIndices),
-    ResponseGuard(role::response_guard::GuestIndices),
-    Accountant(role::accountant::GuestIndices),
-}
-
-/// A role's functions in an instance.
-pub(crate) enum RoleExports {
-    Classifier(role::classifier::Guest),
-    RequestGuard(role::request_guard::Guest),
-    Splitter(role::splitter::Guest),
-    Router(role::router::Guest),
-    ResponseGuard(role::response_guard::Guest),
-    Accountant(role::accountant::Guest),
-}
-
-impl RoleIndices {
-    pub(crate) fn of(role: Role, pre: &InstancePre<State>) -> wasmtime::Result<Self> {
-        Ok(match role {
-            Role::Classifier => Self::Classifier(role::classifier::GuestIndices::new(pre)?),
-            Role::RequestGuard => Self::RequestGuard(role::request_guard::GuestIndices::new(pre)?),
-            Role::Splitter => Self::Splitter(role::splitter::GuestIndices::new(pre)?),
-            Role::Router => Self::Router(role::router::GuestIndices::new(pre)?),
-            Role::ResponseGuard => {
-                Self::ResponseGuard(role::response_guard::GuestIndices::new(pre)?)
-            }
-            Role::Accountant => Self::Accountant(role::accountant::GuestIndices::new(pre)?),
-        })
-    }
-
-    /// Finds the functions and checks their types.
-    pub(crate) fn load(
-        &self,
-        store: &mut Store<State>,
-        instance: &Instance,
-    ) -> wasmtime::Result<RoleExports> {
-        Ok(match self {
-            Self::Classifier(indices) => RoleExports::Classifier(indices.load(store, instance)?),
-            Self::RequestGuard(indices) => {
-                RoleExports::RequestGuard(indices.load(store, instance)?)
-            }
-            Self::Splitter(indices) => RoleExports::Splitter(indices.load(store, instance)?),
-            Self::Router(indices) => RoleExports::Router(indices.load(store, instance)?),
-            Self::ResponseGuard(indices) => {
-                RoleExports::ResponseGuard(indices.load(store, instance)?)
-            }
-            Self::Accountant(indices) => RoleExports::Accountant(indices.load(store, instance)?),
-        })
-    }
 }
 
 /// A running instance of one role.

@@ -7,10 +7,11 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::compile_cache::{Code, CompileCache};
-use crate::contract::{self, Export, Import, WIT_VERSION};
+use crate::contract::{self, Contract, Export, Import, SERVED, WIT_VERSION};
+use crate::exports::{MetaIndices, RoleIndices};
 use crate::fault::Cause;
 use crate::generated::exports::pointsman::plugin::meta;
-use crate::instance::{self, RoleIndices};
+use crate::instance;
 use crate::limits;
 use crate::machine::Machine;
 use crate::plugin::{Identity, Plugin, PluginInfo, StepDefaults};
@@ -48,7 +49,7 @@ pub enum LoadError {
     },
     /// It imports what nobody offers.
     #[error(
-        "it imports `{name}`, which this gateway does not offer (it offers pointsman:plugin@{WIT_VERSION}){hint}"
+        "it imports `{name}`, which this gateway does not offer (it offers pointsman:plugin {SERVED}){hint}"
     )]
     UnknownImport {
         /// The import's full name.
@@ -58,11 +59,21 @@ pub enum LoadError {
     },
     /// It exports what nobody calls.
     #[error(
-        "it exports `{name}`, which is no interface of pointsman:plugin@{WIT_VERSION}; export `meta` and roles only"
+        "it exports `{name}`, which is no interface of pointsman:plugin {SERVED}; export `meta` and roles only"
     )]
     UnknownExport {
         /// The export's full name.
         name: String,
+    },
+    /// It names two versions of the contract that do not fit each other.
+    #[error(
+        "it speaks two versions of the contract: `{one}` and `{other}`; build all of it against one"
+    )]
+    TwoContracts {
+        /// An interface's full name.
+        one: String,
+        /// Another's.
+        other: String,
     },
     /// It cannot describe itself.
     #[error(
@@ -76,9 +87,11 @@ pub enum LoadError {
     NoRole,
     /// Its functions have other types than the contract's.
     #[error(
-        "its interfaces differ from pointsman:plugin@{WIT_VERSION}: {detail}; build it against this version"
+        "its interfaces differ from those of pointsman:plugin@{version}: {detail}; build it against {WIT_VERSION}"
     )]
     Mismatch {
+        /// The contract's version that it names.
+        version: String,
         /// What differs.
         detail: String,
     },
@@ -111,10 +124,12 @@ impl Loader<'_> {
     pub(crate) fn load(&self, bytes: &[u8], digest: Digest) -> Result<Plugin, LoadError> {
         shape(bytes)?;
         let component = self.compile(bytes, digest)?;
-        let roles = self.interfaces(&component)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(mismatch)?;
-        let info = self.describe(&pre, &roles, digest)?;
-        let info = understood(info, roles)?;
+        let spoken = self.interfaces(&component)?;
+        let pre = self.linker.instantiate_pre(&component);
+        let pre = pre.map_err(|error| spoken.mismatch(error))?;
+        let info = self.describe(&pre, &spoken, digest)?;
+        let contract = spoken.contract;
+        let info = understood(info, spoken)?;
         let validator =
             jsonschema::validator_for(&info.config_schema).map_err(|error| LoadError::Info {
                 field: "config-schema",
@@ -127,6 +142,7 @@ impl Loader<'_> {
                 digest,
             }),
             info,
+            contract,
             validator,
             bytes: bytes.into(),
             pre,
@@ -150,8 +166,8 @@ impl Loader<'_> {
         Ok(component)
     }
 
-    /// The roles, where imports and exports are the contract's.
-    fn interfaces(&self, component: &Component) -> Result<Vec<Role>, LoadError> {
+    /// What it speaks, where imports and exports are the contract's.
+    fn interfaces(&self, component: &Component) -> Result<Spoken, LoadError> {
         let engine = &self.machine.engine;
         let kind = component.component_type();
         for (name, _) in kind.imports(engine) {
@@ -167,11 +183,11 @@ impl Loader<'_> {
                 });
             }
         }
-        let mut has_meta = false;
+        let mut meta = None;
         let mut roles = Vec::new();
         for (name, _) in kind.exports(engine) {
             match contract::export(name) {
-                Some(Export::Meta) => has_meta = true,
+                Some(Export::Meta) => meta = contract::interface(name).map(|(_, of)| (name, of)),
                 Some(Export::Role(role)) => roles.push(role),
                 None => {
                     return Err(LoadError::UnknownExport {
@@ -180,27 +196,39 @@ impl Loader<'_> {
                 }
             }
         }
-        match (has_meta, roles.is_empty()) {
-            (false, _) => Err(LoadError::NoMeta),
-            (true, true) => Err(LoadError::NoRole),
-            (true, false) => {
-                roles.sort_unstable();
-                Ok(roles)
-            }
+        let (meta, contract) = meta.ok_or(LoadError::NoMeta)?;
+        if roles.is_empty() {
+            return Err(LoadError::NoRole);
         }
+        roles.sort_unstable();
+        let names = kind.imports(engine).chain(kind.exports(engine));
+        let mut others = names.map(|(name, _)| name);
+        let differs = |name: &&str| contract::interface(name).is_some_and(|(_, of)| of != contract);
+        if let Some(other) = others.find(differs) {
+            return Err(LoadError::TwoContracts {
+                one: meta.to_owned(),
+                other: other.to_owned(),
+            });
+        }
+        Ok(Spoken {
+            contract,
+            version: contract::version(meta).to_owned(),
+            roles,
+        })
     }
 
     /// Asks the plugin what it is, and checks the types of its functions on the way.
     fn describe(
         &self,
         pre: &InstancePre<State>,
-        roles: &[Role],
+        spoken: &Spoken,
         digest: Digest,
     ) -> Result<meta::Info, LoadError> {
-        let meta = meta::GuestIndices::new(pre).map_err(mismatch)?;
+        let mismatch = |error| spoken.mismatch(error);
+        let meta = MetaIndices::of(spoken.contract, pre).map_err(mismatch)?;
+        let roles = spoken.roles.iter();
         let roles = roles
-            .iter()
-            .map(|&role| RoleIndices::of(role, pre))
+            .map(|&role| RoleIndices::of(role, spoken.contract, pre))
             .collect::<Result<Vec<_>, _>>();
         let roles = roles.map_err(mismatch)?;
         // It has no name yet; its digest stands for it.
@@ -223,14 +251,29 @@ impl Loader<'_> {
                 role.load(&mut store, &instance).map_err(mismatch)?;
             }
             let meta = meta.load(&mut store, &instance).map_err(mismatch)?;
-            meta.call_describe(&mut store).await.map_err(fault)
+            let (info,) = meta
+                .describe
+                .call_async(&mut store, ())
+                .await
+                .map_err(fault)?;
+            Ok(info)
         })
     }
 }
 
-fn mismatch(error: wasmtime::Error) -> LoadError {
-    LoadError::Mismatch {
-        detail: format!("{error:#}"),
+/// What a component speaks.
+struct Spoken {
+    contract: Contract,
+    version: String,
+    roles: Vec<Role>,
+}
+
+impl Spoken {
+    fn mismatch(&self, error: wasmtime::Error) -> LoadError {
+        LoadError::Mismatch {
+            version: self.version.clone(),
+            detail: format!("{error:#}"),
+        }
     }
 }
 
@@ -249,7 +292,7 @@ fn shape(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-fn understood(info: meta::Info, roles: Vec<Role>) -> Result<PluginInfo, LoadError> {
+fn understood(info: meta::Info, spoken: Spoken) -> Result<PluginInfo, LoadError> {
     let bad = |field, detail: String| LoadError::Info { field, detail };
     if !is_name(&info.name) {
         let detail =
@@ -282,7 +325,8 @@ fn understood(info: meta::Info, roles: Vec<Role>) -> Result<PluginInfo, LoadErro
     Ok(PluginInfo {
         name: info.name,
         version: info.version,
-        roles,
+        contract: spoken.version,
+        roles: spoken.roles,
         imports,
         config_schema,
         defaults,

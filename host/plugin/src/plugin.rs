@@ -6,6 +6,7 @@ use jsonschema::Validator;
 use pointsman_domain::{Attribute, Digest, Role, Value};
 use wasmtime::component::InstancePre;
 
+use crate::contract::Contract;
 use crate::limits::{self, StepLimits};
 use crate::machine::Machine;
 use crate::prepare::Instances;
@@ -28,6 +29,8 @@ pub struct PluginInfo {
     pub name: String,
     /// `1.2.3`, with `-pre` and `+build` where it has them.
     pub version: String,
+    /// Version of the contract that it was built against: `0.1.0`.
+    pub contract: String,
     /// What it exports.
     pub roles: Vec<Role>,
     /// The host interfaces that it declares to call; a step must grant them all.
@@ -91,6 +94,7 @@ pub struct Plugin {
     pub(crate) machine: Arc<Machine>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) info: PluginInfo,
+    pub(crate) contract: Contract,
     pub(crate) validator: Validator,
     pub(crate) bytes: Box<[u8]>,
     pub(crate) pre: InstancePre<State>,

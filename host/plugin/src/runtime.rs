@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pointsman_domain::Digest;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 
 use crate::compile_cache::{CacheError, CompileCache};
 use crate::function_cache::FunctionCache;
-use crate::generated::pointsman::plugin as wit;
 use crate::limits;
 use crate::load::{self, LoadError, Loader};
 use crate::machine::Machine;
+use crate::offer;
 use crate::plugin::Plugin;
 use crate::prepare::{self, DataDigests, PrepareError, StepSpec};
 use crate::snapshot::Template;
@@ -110,7 +110,7 @@ impl Runtime {
             Arc::clone(&functions),
         )
         .map_err(engine)?;
-        let linker = linker(&machine).map_err(engine)?;
+        let linker = offer::linker(&machine).map_err(engine)?;
         let cache = match config.compile_cache_dir {
             Some(folder) => Some(CompileCache::open(&folder, &machine.engine)?),
             None => None,
@@ -164,20 +164,4 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.0.functions.close();
     }
-}
-
-fn linker(machine: &Machine) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(&machine.engine);
-    wit::types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::request::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::targets::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::clock::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::random::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::data::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::counters::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::embedding::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::secrets::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    wit::prices::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    Ok(linker)
 }

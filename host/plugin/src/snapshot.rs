@@ -14,8 +14,9 @@ use wasmtime::component::{
 };
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
+use crate::contract::Contract;
+use crate::exports::MetaIndices;
 use crate::fault::Cause;
-use crate::generated::exports::pointsman::plugin::meta;
 use crate::instance;
 use crate::limits;
 use crate::machine::Machine;
@@ -32,7 +33,7 @@ pub(crate) struct Template {
 /// A configuration to apply to an instance.
 pub(crate) struct Configure {
     pub(crate) plugin: Arc<Identity>,
-    pub(crate) meta: meta::GuestIndices,
+    pub(crate) meta: MetaIndices,
     pub(crate) config: Arc<str>,
     pub(crate) data: Arc<DataFiles>,
     pub(crate) allowance: Allowance,
@@ -65,8 +66,9 @@ impl Configure {
         let mut store = instance::store(machine, state).map_err(fault)?;
         let instance = pre.instantiate_async(&mut store).await.map_err(fault)?;
         let meta = self.meta.load(&mut store, &instance).map_err(fault)?;
-        let configured = meta
-            .call_configure(&mut store, &self.config)
+        let (configured,) = meta
+            .configure
+            .call_async(&mut store, (self.config.as_ref().to_owned(),))
             .await
             .map_err(fault)?;
         configured.map_err(|detail| {
@@ -92,7 +94,7 @@ pub(crate) fn take(
         .map_err(|reason| SnapshotError::Unsupported(reason.clone()))?;
     let configure = Configure {
         plugin: Arc::clone(&plugin.identity),
-        meta: indices(pre)?,
+        meta: indices(plugin.contract, pre)?,
         config,
         data,
         allowance: Allowance::configure(machine.memory_max_mib),
@@ -105,8 +107,11 @@ pub(crate) fn take(
 }
 
 /// Where `meta` is in a component of this plugin.
-pub(crate) fn indices(pre: &InstancePre<State>) -> Result<meta::GuestIndices, SnapshotError> {
-    meta::GuestIndices::new(pre).map_err(|error| SnapshotError::Unsupported(format!("{error:#}")))
+pub(crate) fn indices(
+    contract: Contract,
+    pre: &InstancePre<State>,
+) -> Result<MetaIndices, SnapshotError> {
+    MetaIndices::of(contract, pre).map_err(|error| SnapshotError::Unsupported(format!("{error:#}")))
 }
 
 /// The component in its readable form, compiled.

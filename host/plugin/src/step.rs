@@ -12,9 +12,10 @@ use wasmtime::component::{Resource, ResourceAny};
 
 use crate::call::{Call, CallStats, Ran, Tenant};
 use crate::contract::Import;
+use crate::exports::{RoleExports, RoleIndices};
 use crate::fault::{Cause, Failure, StepFailure};
 use crate::guard::ResponseGuard;
-use crate::instance::{self, Live, RoleExports, RoleIndices};
+use crate::instance::{self, Live};
 use crate::machine::Machine;
 use crate::plugin::{Identity, Plugin};
 use crate::prepare::Instances;
@@ -73,7 +74,7 @@ impl Step {
             machine: Arc::clone(&plugin.machine),
             allowance,
             role,
-            indices: RoleIndices::of(role, &template.pre)?,
+            indices: RoleIndices::of(role, plugin.contract, &template.pre)?,
             template,
             data,
             secrets,
@@ -143,8 +144,8 @@ impl Step {
             let RoleExports::Classifier(role) = &live.exports else {
                 return Err(self.not(Role::Classifier).into());
             };
-            let labels = role
-                .call_classify(&mut live.store, Resource::new_borrow(ONLY))
+            let (labels,) = role
+                .call_async(&mut live.store, (Resource::new_borrow(ONLY),))
                 .await?;
             Ok(wit::labels_in(
                 labels.map_err(|error| wit::plugin_error(&error))?,
@@ -159,8 +160,8 @@ impl Step {
             let RoleExports::RequestGuard(role) = &live.exports else {
                 return Err(self.not(Role::RequestGuard).into());
             };
-            let checked = role
-                .call_check(&mut live.store, Resource::new_borrow(ONLY))
+            let (checked,) = role
+                .call_async(&mut live.store, (Resource::new_borrow(ONLY),))
                 .await?;
             let checked = wit::checked_in(checked.map_err(|error| wit::plugin_error(&error))?)?;
             check::checked(&checked, &call.view)?;
@@ -175,8 +176,8 @@ impl Step {
             let RoleExports::Splitter(role) = &live.exports else {
                 return Err(self.not(Role::Splitter).into());
             };
-            let variant = role
-                .call_split(&mut live.store, Resource::new_borrow(ONLY), bucket)
+            let (variant,) = role
+                .call_async(&mut live.store, (Resource::new_borrow(ONLY), bucket))
                 .await?;
             Ok(wit::word(
                 variant.map_err(|error| wit::plugin_error(&error))?,
@@ -191,8 +192,8 @@ impl Step {
             let RoleExports::Router(role) = &live.exports else {
                 return Err(self.not(Role::Router).into());
             };
-            let (view, pool) = (Resource::new_borrow(ONLY), Resource::new_borrow(ONLY));
-            let plan = role.call_route(&mut live.store, view, pool).await?;
+            let lent = (Resource::new_borrow(ONLY), Resource::new_borrow(ONLY));
+            let (plan,) = role.call_async(&mut live.store, lent).await?;
             let plan = wit::plan_in(plan.map_err(|error| wit::plugin_error(&error))?)?;
             check::plan(&plan)?;
             Ok(plan)
@@ -207,8 +208,8 @@ impl Step {
                 return Err(self.not(Role::Accountant).into());
             };
             let given: Vec<_> = usages.iter().map(wit::usage).collect();
-            let lines = role
-                .call_account(&mut live.store, Resource::new_borrow(ONLY), &given)
+            let (lines,) = role
+                .call_async(&mut live.store, (Resource::new_borrow(ONLY), given))
                 .await?;
             let lines = wit::cost_lines_in(lines.map_err(|error| wit::plugin_error(&error))?)?;
             check::cost_lines(&lines, usages)?;
@@ -255,8 +256,9 @@ impl Step {
         let RoleExports::ResponseGuard(role) = &live.exports else {
             return Err(self.not(Role::ResponseGuard).into());
         };
-        let view = Resource::new_borrow(ONLY);
-        Ok(role.guard().call_constructor(&mut live.store, view).await?)
+        let view = (Resource::new_borrow(ONLY),);
+        let (guard,) = role.constructor.call_async(&mut live.store, view).await?;
+        Ok(guard)
     }
 
     /// Notes what a call took.
@@ -454,8 +456,8 @@ impl Step {
             let RoleExports::ResponseGuard(role) = &live.exports else {
                 return Ok(None);
             };
-            let coverage = role.call_covers(&mut live.store).await;
-            let coverage = coverage.map_err(|error| {
+            let coverage = role.covers.call_async(&mut live.store, ()).await;
+            let (coverage,) = coverage.map_err(|error| {
                 fault(Cause::from_wasm(
                     &error,
                     self.allowance.limits.returned_bytes,

@@ -68,6 +68,7 @@ impl Router for RouteCheapest {
         let reads = Reads {
             prices: true,
             quality: self.quality_min.is_some(),
+            ..Reads::default()
         };
         let mut fit = Fit::of(request, pool, &self.terms, reads);
         if let Some(least) = self.quality_min {

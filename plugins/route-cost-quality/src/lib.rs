@@ -114,6 +114,7 @@ impl Router for RouteCostQuality {
         let reads = Reads {
             prices: true,
             quality: true,
+            ..Reads::default()
         };
         let mut fit = Fit::of(request, pool, &self.terms, reads);
         let exception = self.labels.iter().find(|label| label.holds(request));

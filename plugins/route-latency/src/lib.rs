@@ -99,15 +99,26 @@ impl Plugin for RouteLatency {
 
 impl Router for RouteLatency {
     fn route(&self, request: &dyn View, pool: &dyn Pool) -> Result<Plan, PluginError> {
+        let mut numbers = vec![
+            match self.by {
+                By::P50 => "ttft-p50-ms",
+                By::P95 => "ttft-p95-ms",
+            },
+            "error-rate",
+        ];
+        if self.load_ms > 0.0 {
+            numbers.push("in-flight");
+        }
         let reads = Reads {
             prices: self.tolerance > 0.0,
             quality: false,
+            numbers: &numbers,
         };
         let mut fit = Fit::of(request, pool, &self.terms, reads);
         if fit.candidates.is_empty() {
             return Ok(fit.abstain());
         }
-        let mut timed = self.timed(std::mem::take(&mut fit.candidates), pool);
+        let mut timed = self.timed(std::mem::take(&mut fit.candidates));
         self.sort(&mut timed, &fit.need);
         let explored = self.explore(&mut timed);
         let first = &timed[0];
@@ -129,22 +140,15 @@ impl Router for RouteLatency {
 }
 
 impl RouteLatency {
-    fn timed(&self, candidates: Vec<Candidate>, pool: &dyn Pool) -> Vec<Timed> {
-        let ttft = pool.numbers(match self.by {
-            By::P50 => "ttft-p50-ms",
-            By::P95 => "ttft-p95-ms",
-        });
-        let failures = pool.numbers("error-rate");
-        let under_way = (self.load_ms > 0.0).then(|| pool.numbers("in-flight"));
-        let at = |column: &[Option<f64>], row: usize| column.get(row).copied().flatten();
+    fn timed(&self, candidates: Vec<Candidate>) -> Vec<Timed> {
         candidates
             .into_iter()
             .map(|candidate| {
-                let row = candidate.row;
-                let succeeds = 1.0 - at(&failures, row).unwrap_or(0.0).clamp(0.0, ERROR_RATE_MAX);
-                let under_way = under_way.as_deref().and_then(|column| at(column, row));
+                let number = |place: usize| candidate.numbers.get(place).copied().flatten();
+                let (ttft, failures, under_way) = (number(0), number(1), number(2));
+                let succeeds = 1.0 - failures.unwrap_or(0.0).clamp(0.0, ERROR_RATE_MAX);
                 let queue_ms = under_way.unwrap_or(0.0).max(0.0) * self.load_ms;
-                let wait_ms = at(&ttft, row).filter(|ms| *ms >= 0.0);
+                let wait_ms = ttft.filter(|ms| *ms >= 0.0);
                 Timed {
                     wait_ms: wait_ms.map(|ms| (ms + queue_ms) / succeeds),
                     candidate,

@@ -59,6 +59,9 @@ class View:
         value = self._inner.field(name)
         return None if value is None else value.value
 
+    def fields(self, names):
+        return [None if value is None else value.value for value in self._inner.fields(names)]
+
     def label(self, key):
         label = self._inner.label(key)
         return None if label is None else sdk.Label(label.key, label.value.value, label.score)
@@ -115,6 +118,11 @@ class Pool:
 
     def column(self, key):
         return [None if value is None else value.value for value in self._inner.column(key)]
+
+    def columns(self, keys):
+        return [
+            [None if value is None else value.value for value in column] for column in self._inner.columns(keys)
+        ]
 
 
 def guarded(call):

@@ -9,11 +9,19 @@ use crate::need::Need;
 
 /// Columns that matter to a router, besides those that say who can do the job.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Reads {
+pub struct Reads<'a> {
     /// Input and output prices.
     pub prices: bool,
     /// Quality.
     pub quality: bool,
+    /// Columns of numbers.
+    pub numbers: &'a [&'a str],
+}
+
+type Cells = std::vec::IntoIter<Option<Value>>;
+
+fn cell(column: &mut Cells) -> Option<Value> {
+    column.next().flatten()
 }
 
 /// One candidate's row.
@@ -29,6 +37,8 @@ pub struct Candidate {
     pub price: Option<(i64, i64)>,
     /// What the policy says of its quality.
     pub quality: Option<f64>,
+    /// The numbers that were asked for, in that order.
+    pub numbers: Vec<Option<f64>>,
     capabilities: Vec<String>,
     context_tokens: Option<i64>,
     max_output_tokens: Option<i64>,
@@ -36,19 +46,31 @@ pub struct Candidate {
 
 impl Candidate {
     /// All candidates, in the policy's order.
-    pub(crate) fn read(pool: &dyn Pool, reads: Reads, need: &Need) -> Vec<Self> {
-        let integers = |wanted: bool, key: &str| {
-            let column = wanted.then(|| pool.integers(key));
-            column.into_iter().flatten()
+    pub(crate) fn read(pool: &dyn Pool, reads: Reads<'_>, need: &Need) -> Vec<Self> {
+        let asks = need.asked_tokens.is_some();
+        let kinds = [
+            (true, "healthy"),
+            (true, "capabilities"),
+            (true, "context-tokens"),
+            (reads.prices, "price-input-pico-usd"),
+            (reads.prices, "price-output-pico-usd"),
+            (asks, "max-output-tokens"),
+            (reads.quality, "quality"),
+        ];
+        let wanted = kinds.iter().filter(|(wanted, _)| *wanted);
+        let mut keys: Vec<&str> = wanted.map(|(_, key)| *key).collect();
+        keys.extend(reads.numbers);
+        let mut columns = pool.columns(&keys).into_iter();
+        let mut column = |wanted: bool| {
+            let column = if wanted { columns.next() } else { None };
+            column.unwrap_or_default().into_iter()
         };
-        let mut healthy = pool.flags("healthy").into_iter();
-        let mut input = integers(reads.prices, "price-input-pico-usd");
-        let mut output = integers(reads.prices, "price-output-pico-usd");
-        let mut capabilities = pool.column("capabilities").into_iter();
-        let mut context = integers(true, "context-tokens");
-        let mut most = integers(need.asked_tokens.is_some(), "max-output-tokens");
-        let quality = reads.quality.then(|| pool.numbers("quality"));
-        let mut quality = quality.into_iter().flatten();
+        let [mut healthy, mut capabilities, mut context] = [true; 3].map(&mut column);
+        let [mut input, mut output] = [reads.prices; 2].map(&mut column);
+        let [mut most, mut quality] = [asks, reads.quality].map(&mut column);
+        let mut numbers: Vec<_> = reads.numbers.iter().map(|_| column(true)).collect();
+        let integer = |column: &mut Cells| cell(column).and_then(|value| value.as_integer());
+        let number = |column: &mut Cells| cell(column).and_then(|value| value.as_number());
         pool.names()
             .into_iter()
             .enumerate()
@@ -56,16 +78,15 @@ impl Candidate {
                 row,
                 name,
                 // What is not known to be ill is healthy.
-                healthy: healthy.next().flatten() != Some(false),
-                price: input
-                    .next()
-                    .flatten()
-                    .zip(output.next().flatten())
+                healthy: cell(&mut healthy).and_then(|value| value.as_flag()) != Some(false),
+                price: integer(&mut input)
+                    .zip(integer(&mut output))
                     .filter(|(input, output)| *input >= 0 && *output >= 0),
-                capabilities: capabilities.next().flatten().map_or_else(Vec::new, texts),
-                context_tokens: context.next().flatten(),
-                max_output_tokens: most.next().flatten(),
-                quality: quality.next().flatten(),
+                capabilities: cell(&mut capabilities).map_or_else(Vec::new, texts),
+                context_tokens: integer(&mut context),
+                max_output_tokens: integer(&mut most),
+                quality: number(&mut quality),
+                numbers: numbers.iter_mut().map(number).collect(),
             })
             .collect()
     }

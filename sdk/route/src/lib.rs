@@ -33,9 +33,10 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Reads request and candidates. A column is copied and recorded, so only those are read that matter.
+    /// Reads request and candidates, each in one call of the host. A column is copied and recorded, so only those are
+    /// read that matter.
     #[must_use]
-    pub fn of(request: &dyn View, pool: &dyn Pool, terms: &Terms, reads: Reads) -> Self {
+    pub fn of(request: &dyn View, pool: &dyn Pool, terms: &Terms, reads: Reads<'_>) -> Self {
         let mut need = Need::of(request, terms);
         let all = Candidate::read(pool, reads, &need);
         need.add_vision(request, &all);

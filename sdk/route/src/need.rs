@@ -1,6 +1,6 @@
 //! What a request needs of a target: capabilities, context, and how much it will use.
 
-use pointsman_sdk::View;
+use pointsman_sdk::{Value, View};
 
 use crate::EXPECTED_OUTPUT_TOKENS;
 use crate::candidate::Candidate;
@@ -62,14 +62,26 @@ impl Need {
     /// All but whether there are pictures.
     pub(crate) fn of(request: &dyn View, terms: &Terms) -> Self {
         let expected = i64::from(terms.expected_output_tokens);
-        let asked = request
-            .integer("max-output-tokens")
-            .filter(|asked| *asked > 0);
-        let choices = request.integer("n").unwrap_or(1).max(1);
+        let fields = request.fields(&[
+            "max-output-tokens",
+            "n",
+            "response-format",
+            "streaming",
+            "input-tokens-estimate",
+        ]);
+        let field = |place: usize| fields.get(place).and_then(Option::as_ref);
+        let integer = |place| field(place).and_then(Value::as_integer);
+        let asked = integer(0).filter(|asked| *asked > 0);
+        let choices = integer(1).unwrap_or(1).max(1);
         let reckoned = asked.map_or(expected, |asked| asked.min(expected));
         Self {
-            capabilities: capabilities(request, terms),
-            input_tokens: input_tokens(request),
+            capabilities: capabilities(
+                request,
+                terms,
+                field(2).and_then(Value::as_text),
+                field(3).and_then(Value::as_flag) == Some(true),
+            ),
+            input_tokens: input_tokens(request, integer(4)),
             output_tokens: i128::from(choices) * i128::from(reckoned),
             room_tokens: asked.unwrap_or(expected),
             asked_tokens: asked,
@@ -86,7 +98,12 @@ impl Need {
     }
 }
 
-fn capabilities(request: &dyn View, terms: &Terms) -> Vec<String> {
+fn capabilities(
+    request: &dyn View,
+    terms: &Terms,
+    format: Option<&str>,
+    streams: bool,
+) -> Vec<String> {
     let mut needed = terms.require.clone();
     let mut need = |capability: &str, needs: bool| {
         if needs && !needed.iter().any(|known| known == capability) {
@@ -94,20 +111,18 @@ fn capabilities(request: &dyn View, terms: &Terms) -> Vec<String> {
         }
     };
     need("tools", !request.tool_names().is_empty());
-    let format = request.text("response-format");
     // The dialect writes json_schema, the field may be spelt as all fields are.
     need(
         "json-schema",
         format.is_some_and(|format| format.replace('_', "-") == "json-schema"),
     );
-    need("streaming", request.flag("streaming") == Some(true));
+    need("streaming", streams);
     needed
 }
 
 /// The gateway's estimate; without one, four bytes of body a token.
-fn input_tokens(request: &dyn View) -> i64 {
-    request
-        .integer("input-tokens-estimate")
+fn input_tokens(request: &dyn View, estimate: Option<i64>) -> i64 {
+    estimate
         .filter(|tokens| *tokens >= 0)
         .unwrap_or_else(|| i64::try_from(request.body_length().div_ceil(4)).unwrap_or(i64::MAX))
 }

@@ -10,6 +10,10 @@ use crate::words::{Label, Segment, Value};
 pub trait View {
     /// `tenant`, `key`, `model`, `dialect`, `conversation`, `streaming`, `max-output-tokens`, … (see the WIT).
     fn field(&self, name: &str) -> Option<Value>;
+    /// Several fields in one call of the host.
+    fn fields(&self, names: &[&str]) -> Vec<Option<Value>> {
+        names.iter().map(|name| self.field(name)).collect()
+    }
     /// What an earlier step said.
     fn label(&self, key: &str) -> Option<Label>;
     /// An allow-listed request header.
@@ -73,6 +77,10 @@ pub trait Pool {
     fn names(&self) -> Vec<String>;
     /// A column; all none where it is unknown.
     fn column(&self, key: &str) -> Vec<Option<Value>>;
+    /// Several columns in one call of the host.
+    fn columns(&self, keys: &[&str]) -> Vec<Vec<Option<Value>>> {
+        keys.iter().map(|key| self.column(key)).collect()
+    }
 
     /// A column of whole numbers.
     fn integers(&self, key: &str) -> Vec<Option<i64>> {
@@ -102,6 +110,9 @@ pub trait Pool {
 impl View for ViewHandle {
     fn field(&self, name: &str) -> Option<Value> {
         Self::field(self, name)
+    }
+    fn fields(&self, names: &[&str]) -> Vec<Option<Value>> {
+        Self::fields(self, &owned(names))
     }
     fn label(&self, key: &str) -> Option<Label> {
         Self::label(self, key)
@@ -148,4 +159,11 @@ impl Pool for PoolHandle {
     fn column(&self, key: &str) -> Vec<Option<Value>> {
         Self::column(self, key)
     }
+    fn columns(&self, keys: &[&str]) -> Vec<Vec<Option<Value>>> {
+        Self::columns(self, &owned(keys))
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }

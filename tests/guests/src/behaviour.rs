@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::{Mutex, PoisonError};
 
-use pointsman_sdk::glue::ViewHandle;
+use pointsman_sdk::glue::{PoolHandle, ViewHandle};
 use pointsman_sdk::{Label, PluginError, Value, host};
 use serde::Deserialize;
 
@@ -58,6 +58,10 @@ pub(crate) enum Behaviour {
     Error,
     /// A classifier that keeps what it sees and tells what it has seen before.
     Remember,
+    /// A router that reads fields and columns in one call each.
+    AtOnce,
+    /// A router that reads the same one by one.
+    OneByOne,
 }
 
 /// Does it. What comes back, if anything does, is text for the result.
@@ -66,7 +70,11 @@ pub(crate) fn misbehave(
     request: Option<&ViewHandle>,
 ) -> Result<Option<String>, PluginError> {
     match behaviour {
-        Behaviour::Echo | Behaviour::Contract | Behaviour::Remember => {}
+        Behaviour::Echo
+        | Behaviour::Contract
+        | Behaviour::Remember
+        | Behaviour::AtOnce
+        | Behaviour::OneByOne => {}
         Behaviour::Trap => trap(),
         Behaviour::Loop => loop {
             black_box(0);
@@ -116,6 +124,22 @@ pub(crate) fn remember(request: &ViewHandle) -> Vec<Label> {
         Label::new("seen", Value::Integer(count)),
         Label::new("before", before),
     ]
+}
+
+/// What a router knows of fields and columns, some of which are not there.
+pub(crate) fn read(at_once: bool, request: &ViewHandle, pool: &PoolHandle) -> String {
+    let (names, keys) = (["model", "odd"], ["quality", "odd", "capabilities"]);
+    let (fields, columns) = if at_once {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let (names, keys): (Vec<String>, Vec<String>) = (owned(&names), owned(&keys));
+        (request.fields(&names), pool.columns(&keys))
+    } else {
+        (
+            names.map(|name| request.field(name)).to_vec(),
+            keys.map(|key| pool.column(key)).to_vec(),
+        )
+    };
+    format!("{fields:?} {columns:?}")
 }
 
 /// Whether the misdeed needs the request's handle.

@@ -115,7 +115,11 @@ impl splitter::Guest for Guest {
 
 impl router::Guest for Guest {
     fn route(request: &ViewHandle, candidates: &PoolHandle) -> Result<Plan, PluginError> {
-        let odd = call(request)?;
+        let odd = match config().behaviour {
+            Behaviour::AtOnce => Some(behaviour::read(true, request, candidates)),
+            Behaviour::OneByOne => Some(behaviour::read(false, request, candidates)),
+            _ => call(request)?,
+        };
         let mut attempts: Vec<Attempt> = candidates.names().into_iter().map(Attempt::new).collect();
         if breaks_contract() {
             attempts = vec![Attempt::new("no-such-target").with("no-such-attribute", true)];

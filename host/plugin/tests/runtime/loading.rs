@@ -96,7 +96,7 @@ fn a_cut_or_changed_component_is_refused() {
         LoadError::Invalid { .. }
     ));
     // The same component for a later version of the contract.
-    let text = b"pointsman:plugin/meta@0.1.0";
+    let text = b"pointsman:plugin/meta@0.2.0";
     let mut later = bytes;
     while let Some(at) = later.windows(text.len()).position(|window| window == text) {
         later[at + text.len() - 3] = b'9';
@@ -150,9 +150,9 @@ fn interfaces_outside_the_contract_are_refused_by_name() {
         wasi.to_string().contains("wasm32-unknown-unknown"),
         "{wasi}"
     );
-    let newer = refused(&importing("pointsman:plugin/log@0.2.0", None));
+    let newer = refused(&importing("pointsman:plugin/log@0.3.0", None));
     assert!(
-        newer.to_string().contains("pointsman:plugin@0.1.0"),
+        newer.to_string().contains("pointsman:plugin 0.1 and 0.2"),
         "{newer}"
     );
     let types = "pointsman:plugin/types@0.1.0";
