@@ -190,7 +190,8 @@ fn named(report: &mut Report, check: &'static str, key: &str, value: &SecretRef)
         SecretRef::Env(variable) => return environment(report, check, key, variable),
         SecretRef::File(path) => path,
     };
-    let put = "put the value there, readable by the gateway's user alone: it does not start without";
+    let put =
+        "put the value there, readable by the gateway's user alone: it does not start without";
     let mode = std::fs::metadata(path).map_or(0, |meta| meta.mode() & 0o777);
     match std::fs::read(path) {
         Err(error) => report.fail(check, format!("{key}: cannot read {path}: {error}"), put),

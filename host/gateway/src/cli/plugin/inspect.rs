@@ -163,7 +163,7 @@ fn described(plugin: &Plugin, subject: &Subject) -> Json {
     let limits = &info.defaults.limits;
     json!({
         "name": info.name, "version": info.version, "roles": info.roles, "imports": info.imports,
-        "contract": contract(&subject.bytes), "config-schema": info.config_schema, "digest": plugin.digest(),
+        "contract": info.contract, "config-schema": info.config_schema, "digest": plugin.digest(),
         "bytes": subject.bytes.len(), "instances": word(info.defaults.instances), "memory-mib": limits.memory_mib,
         "fuel": limits.fuel, "epoch-ms": limits.epoch_ms,
     })
@@ -178,10 +178,7 @@ fn show(plugin: &Plugin, subject: &Subject) -> anyhow::Result<()> {
         info.imports.join(", ")
     };
     say(format!("grants it needs: {imports}"));
-    say(format!(
-        "contract: pointsman:plugin@{}",
-        contract(&subject.bytes).join(", ")
-    ));
+    say(format!("contract: pointsman:plugin@{}", info.contract));
     let defaults = &info.defaults;
     say(format!(
         "unless the step says otherwise: {}; {} MiB, {} fuel, {} ms a call",
@@ -205,50 +202,5 @@ pub(super) const fn word(instances: Instances) -> &'static str {
     match instances {
         Instances::Fresh => "fresh",
         Instances::Pooled => "pooled",
-    }
-}
-
-/// The contract's versions that a loaded component names: names in a component are its bytes behind their length.
-fn contract(bytes: &[u8]) -> Vec<String> {
-    const PACKAGE: &[u8] = b"pointsman:plugin/";
-    let mut versions = Vec::new();
-    for (start, _) in bytes
-        .windows(PACKAGE.len())
-        .enumerate()
-        .filter(|(_, window)| *window == PACKAGE)
-    {
-        let length = start.checked_sub(1).map_or(0, |before| bytes[before]);
-        let name = bytes.get(start..start + usize::from(length));
-        let name = name.and_then(|name| std::str::from_utf8(name).ok());
-        let version = name
-            .and_then(|name| name.split_once('@'))
-            .map(|(_, version)| version);
-        // What follows a `#` is a function of the interface.
-        let version = version.filter(|version| !version.contains('#'));
-        versions.extend(version.map(str::to_owned));
-    }
-    versions.sort_unstable();
-    versions.dedup();
-    versions
-}
-
-#[cfg(test)]
-mod tests {
-    use super::contract;
-
-    #[test]
-    fn versions_of_the_contract_are_read_from_names() {
-        let mut bytes = b"\0asm".to_vec();
-        for name in [
-            "pointsman:plugin/meta@0.1.0",
-            "pointsman:plugin/meta@0.1.0#describe",
-            "pointsman:plugin/log@0.2.0",
-        ] {
-            bytes.push(u8::try_from(name.len()).expect("short"));
-            bytes.extend(name.as_bytes());
-            bytes.push(b'7');
-        }
-        assert_eq!(contract(&bytes), ["0.1.0", "0.2.0"]);
-        assert!(contract(b"pointsman:plugin/").is_empty());
     }
 }
