@@ -92,9 +92,9 @@ impl Accountant for AccountTokens {
         for usage in usages {
             let told = service::told(usage);
             let service = told.as_ref().unwrap_or(&asked);
-            let at = books.iter().position(|(target, book)| {
-                *target == usage.target && book.service == *service
-            });
+            let at = books
+                .iter()
+                .position(|(target, book)| *target == usage.target && book.service == *service);
             let at = at.unwrap_or_else(|| {
                 books.push((&usage.target, self.book(&usage.target, service, now_ms)));
                 books.len() - 1
@@ -159,7 +159,11 @@ impl AccountTokens {
                 let mut price = found.price;
                 price.estimated |= attempt.assumed;
                 let percent = self.percent.get(&usage.target);
-                cost(meter, &price, percent.and_then(|dated| dated.at(attempt.now_ms)))
+                cost(
+                    meter,
+                    &price,
+                    percent.and_then(|dated| dated.at(attempt.now_ms)),
+                )
             }
             // None of a thing costs nothing at any price; an estimate of none is a guess like any other.
             Err(_) if meter.quantity == 0 && !meter.estimated => (Amount::Exact(0), Vec::new()),

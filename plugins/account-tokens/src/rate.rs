@@ -98,10 +98,9 @@ impl Price<'_> {
             let above = i64::try_from(rate.above_input_tokens).unwrap_or(i64::MAX);
             attributes.push(Attribute::new("above-input-tokens", Value::Integer(above)));
         }
-        let told = rate
-            .attributes
-            .iter()
-            .filter(|attribute| matches!(attribute.key.as_str(), "source" | "date" | "from" | "until"));
+        let told = rate.attributes.iter().filter(|attribute| {
+            matches!(attribute.key.as_str(), "source" | "date" | "from" | "until")
+        });
         attributes.extend(told.cloned());
         attributes
     }
@@ -131,9 +130,7 @@ pub(crate) fn of_unit<'a>(
         .iter()
         .chain(beside)
         .any(|other| tier.reaches(other) && other.above_input_tokens > rate.above_input_tokens);
-    let tiered = own()
-        .chain(beside)
-        .any(|rate| rate.above_input_tokens > 0);
+    let tiered = own().chain(beside).any(|rate| rate.above_input_tokens > 0);
     Ok(Price {
         rate,
         estimated: outgrown || (tiered && tier.estimated),

@@ -195,9 +195,8 @@ mod tests {
         let mut wanted = 0;
         for year in 1970..2101 {
             for month in 1..13 {
-                let days = (1..32).filter_map(|day| {
-                    epoch_ms(&format!("{year}-{month:02}-{day:02}"))
-                });
+                let days =
+                    (1..32).filter_map(|day| epoch_ms(&format!("{year}-{month:02}-{day:02}")));
                 for found in days {
                     assert_eq!(found, wanted, "{year}-{month}");
                     wanted += 86_400_000;
