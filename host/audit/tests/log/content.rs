@@ -208,7 +208,7 @@ fn files_are_their_owners_alone_and_end_at_their_bound() {
     for index in 0..3 {
         let text = [b'x'; 100];
         let kept = writer.put(&about(index, "even"), &salt(index), &[&text]);
-        assert_eq!(kept.expect("kept").place.number as u64, index + 1);
+        assert_eq!(u64::from(kept.expect("kept").place.number), index + 1);
     }
     let mode = |path: &Path| {
         let meta = std::fs::metadata(path).expect("there");
