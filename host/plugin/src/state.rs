@@ -158,7 +158,7 @@ pub(crate) struct State {
     pub(crate) pool: Arc<CandidatePool>,
     pub(crate) prices: Option<Arc<PriceBook>>,
     pub(crate) tenant: Option<Arc<dyn Tenant>>,
-    vectors: Arc<Vec<(String, Vector)>>,
+    vectors: Arc<[(String, Vector)]>,
     pub(crate) now_ms: u64,
     pub(crate) recorder: Recorder,
     pub(crate) memory: MemoryLimit,

@@ -41,8 +41,7 @@ export class Plugin {
    */
   route(request, candidates) {
     if (tokensOf(request) < this.longTokens) return abstain("short", "not a long request");
-    const contexts = candidates.column("context-tokens");
-    const healthy = candidates.column("healthy");
+    const [contexts, healthy] = candidates.columns(["context-tokens", "healthy"]);
     const targets = candidates
       .names()
       .map((name, row) => ({ name, context: Number(contexts[row] ?? 0), down: healthy[row] === false }));

@@ -34,7 +34,7 @@ class Plugin:
     def route(self, request: View, candidates: Pool) -> Plan:
         if self._tokens(request) < self.long_tokens:
             return Plan.abstain("short", "not a long request")
-        targets = zip(candidates.names(), candidates.column("context-tokens"), candidates.column("healthy"))
+        targets = zip(candidates.names(), *candidates.columns(["context-tokens", "healthy"]))
         # Healthy before unhealthy, then the largest context; an unknown one counts as the smallest.
         ordered = sorted((healthy is False, -(context or 0), name) for name, context, healthy in targets)
         attempts = [Attempt(name) for _, _, name in ordered[:ATTEMPTS_MAX]]
