@@ -84,7 +84,7 @@ pub struct Call {
     /// Whose request it is; none in rehearsals, where nothing has been counted yet.
     pub tenant: Option<Arc<dyn Tenant>>,
     /// What the `embedding` import answers, by name: [`RECENT`] and the step's files. What is not here is `none`.
-    pub vectors: Arc<Vec<(String, Vector)>>,
+    pub vectors: Arc<[(String, Vector)]>,
 }
 
 /// What a call took.

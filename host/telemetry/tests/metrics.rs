@@ -407,6 +407,7 @@ fn the_table_of_the_documents_is_what_is_there() {
     metrics.request(&ended(Outcome::Error, 413, Some("request_too_large")));
     metrics.opened(&opened(vec![step("route", 1, Some(FaultKind::Trap))]));
     metrics.attempt("big", "ok");
+    metrics.embedding("vectors", "cached");
     metrics.activated("quickstart", 1, 1);
     metrics.traces("exported", 1);
     let mut closed = Closed {

@@ -42,7 +42,7 @@ pub(super) struct Vectors {
     /// By the text's digest; none where it could not be had.
     known: HashMap<Digest, Option<Vector>>,
     /// What the next call may read.
-    pub(super) lent: Arc<Vec<(String, Vector)>>,
+    pub(super) lent: Arc<[(String, Vector)]>,
 }
 
 /// What was asked for, and what of it is not settled yet.
@@ -179,7 +179,7 @@ impl Deliberation {
         let files = files.flat_map(|files| files.iter());
         let files = files.filter_map(|file| Some((file.name.clone(), known(&file.digest)?)));
         let lent = recent.into_iter().chain(files).collect();
-        self.vectors.lent = Arc::new(lent);
+        self.vectors.lent = lent;
     }
 
     /// The recent text as it stands; none where there is none.

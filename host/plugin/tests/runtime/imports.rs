@@ -237,7 +237,7 @@ fn vectors_are_the_calls_own_and_part_of_the_digest() {
     let route = |vectors: &[(&str, &[f32])]| {
         let owned = |(name, vector): &(&str, &[f32])| ((*name).to_owned(), Vector::from(*vector));
         let call = Call {
-            vectors: Arc::new(vectors.iter().map(owned).collect()),
+            vectors: vectors.iter().map(owned).collect(),
             ..call()
         };
         let ran = block_on(step.route(&call, Arc::clone(&pool)));

@@ -89,9 +89,10 @@ fn only(closed: &Closed) -> &EmbeddingRecord {
 }
 
 fn lines(closed: &Closed) -> Picos {
+    assert!(!closed.unpriced, "{:?}", closed.cost);
     let picos = closed.cost.iter().map(|line| match line.amount {
         Amount::Exact(picos) | Amount::Estimated(picos) => picos,
-        Amount::Unpriced => panic!("{:?}", closed.cost),
+        Amount::Unpriced => Picos(0),
     });
     picos.sum()
 }

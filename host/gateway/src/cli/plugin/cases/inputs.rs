@@ -35,11 +35,11 @@ pub(super) fn call(case: &Case) -> anyhow::Result<Call> {
         now_ms: case.inputs.time_ms,
         prices: Some(Arc::new(prices(case))),
         tenant: Some(Arc::new(Counts(case.inputs.counts.clone()))),
-        vectors: Arc::new(vectors(case)),
+        vectors: vectors(case),
     })
 }
 
-fn vectors(case: &Case) -> Vec<(String, Vector)> {
+fn vectors(case: &Case) -> Arc<[(String, Vector)]> {
     let vectors = case.inputs.vectors.iter();
     vectors
         .map(|(name, vector)| (name.clone(), vector.as_slice().into()))
