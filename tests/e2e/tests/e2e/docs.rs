@@ -13,6 +13,8 @@ const DOCUMENTS: [&str; 2] = ["README.md", "sdk/rust/README.md"];
 const GUIDE: &str = "docs/cli.md";
 /// The id of a key in it.
 const KEY: &str = "key-3097d9c4c3e9";
+/// The id of a decision in it.
+const DECISION: &str = "01a20f84-5422";
 /// What it says of a command that ends otherwise than well.
 const CODE: &str = "# exit code ";
 /// How a command of ours begins in documents.
@@ -162,12 +164,17 @@ async fn commands_in_documents_are_taken() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the guide takes for granted: a policy that has changed since it was pushed, prices, a component, labelled rows.
-async fn guided() -> anyhow::Result<(Provider, Gateway)> {
+/// What the guide takes for granted: a request that was captured, a policy that has changed since it was pushed,
+/// prices, a component, labelled rows. The last is the request's id.
+async fn guided() -> anyhow::Result<(Provider, Gateway, String)> {
     let provider = Provider::start().await?;
-    let bundle = policy("quickstart", &[("fake", &provider.endpoint())], "");
+    let full = "[audit]\ncapture = \"full\"\n";
+    let bundle = policy("quickstart", &[("fake", &provider.endpoint())], full);
     let options = GatewayOptions::serving(bundle.clone(), &[provider.authority()]);
     let gateway = Gateway::start(options).await?;
+    let reply = gateway.client("demo")?.chat(&says("hello")).await?;
+    let id = reply.header("x-pointsman-request-id").expect("an id");
+    gateway.why(id).await?;
     let policies = gateway.policies();
     let changed = bundle.replace(
         "first-token-timeout-ms = 10000",
@@ -189,7 +196,7 @@ async fn guided() -> anyhow::Result<(Provider, Gateway)> {
         gateway.state().with_file_name("plugins").join("rules.wasm"),
         built.join("my-router.wasm"),
     )?;
-    Ok((provider, gateway))
+    Ok((provider, gateway, id.to_owned()))
 }
 
 /// A key of the guide's tenant that is live.
@@ -205,13 +212,16 @@ fn live_key(gateway: &Gateway) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn the_guide_to_the_command_line_runs_from_top_to_bottom() -> anyhow::Result<()> {
-    let (_provider, gateway) = guided().await?;
+    let (_provider, gateway, decision) = guided().await?;
     let text = std::fs::read_to_string(workspace().join(GUIDE))?;
     let lines = lines(GUIDE, &text);
     for line in &lines {
         let mut words = line.words.clone();
         for word in words.iter_mut().filter(|word| *word == KEY) {
             *word = live_key(&gateway)?;
+        }
+        for word in words.iter_mut().filter(|word| *word == DECISION) {
+            word.clone_from(&decision);
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let told = gateway.cli(&words)?;
