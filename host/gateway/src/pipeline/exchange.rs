@@ -298,9 +298,11 @@ impl Exchange {
             code: error.map(|error| error.kind.code()),
         });
         let embedded = embedding::tokens(&self.embeddings.records);
-        let used = self.used_tokens().saturating_add(embedded);
+        // `closed` takes the attempts that tell them.
+        let used = self.used_tokens();
         if let Some(known) = &self.principal {
-            known.tenant_meter.ended(outcome, used, epoch_ms());
+            let tokens = used.saturating_add(embedded);
+            known.tenant_meter.ended(outcome, tokens, epoch_ms());
         }
         // The log's last room belongs to the requests that it admitted.
         let is_shut_out = error.is_some_and(|error| error.kind == ErrorKind::AuditUnavailable);
@@ -315,7 +317,7 @@ impl Exchange {
         let closed = self.closed(outcome, error);
         let charged = closed.charged_pico_usd;
         self.worker.metrics.closed(&closed);
-        let asides = self.set_asides(&closed.embeddings);
+        let asides = self.set_asides(used, &closed.embeddings);
         let record = Record::Closed(Box::new(closed));
         let is_written = match self.worker.append(&record) {
             Ok(()) => {

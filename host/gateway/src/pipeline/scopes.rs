@@ -85,9 +85,13 @@ impl Exchange {
             .unwrap_or_else(|| self.embeddings.windows())
     }
 
-    /// All that is set aside, each with the tokens that came of it; that whose windows are recorded first.
-    pub(super) fn set_asides(&mut self, embeddings: &[EmbeddingRecord]) -> Vec<(Reservation, u64)> {
-        let used = self.used_tokens();
+    /// All that is set aside, each with the tokens that came of it (`used` by the attempts); that whose windows are
+    /// recorded first.
+    pub(super) fn set_asides(
+        &mut self,
+        used: u64,
+        embeddings: &[EmbeddingRecord],
+    ) -> Vec<(Reservation, u64)> {
         let reservation = self.reservation.take().map(|taken| (taken, used));
         let embeddings = self.embeddings.take(embeddings);
         reservation.into_iter().chain(embeddings).collect()

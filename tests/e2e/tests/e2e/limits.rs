@@ -107,7 +107,11 @@ async fn tokens_are_reserved_at_worst_and_given_back() -> anyhow::Result<()> {
         .script(&json!({"default": {"text": "word ".repeat(60)}}))
         .await?;
     let mut last = client.chat(&says("x")).await?;
-    while last.status == 200 {
+    // Two answers are more than a minute's tokens; a few more come back meanwhile.
+    for _ in 0..5 {
+        if last.status != 200 {
+            break;
+        }
         last = client.chat(&says("x")).await?;
     }
     refused(&last, "limits.tokens-per-minute");
